@@ -3,8 +3,8 @@
 // A frame has one cursor, that of its last event: until then a subscriber stands where the frame before has left it.
 
 import { fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { Metadata } from '@grpc/grpc-js'
-import { type MillraceError, toMillraceError } from '../errors.ts'
+import { status as grpcStatus, type Metadata } from '@grpc/grpc-js'
+import { MillraceError, toMillraceError } from '../errors.ts'
 import { SubscribeResponseSchema } from '../gen/millrace/v1/live_pb.ts'
 import { FieldWalker } from '../lib/protobuf-walk.ts'
 import type { LiveEvent, LiveFrame, LiveQuery, LiveSubscription } from '../pipeline/live.ts'
@@ -87,7 +87,7 @@ class RemoteSubscription implements LiveSubscription {
       const error = toMillraceError(thrown)
       // The server is gone, or stops: its subscribers go on elsewhere, from where they are.
       const mayGoOn = error.code === 'unavailable' || error.code === 'draining'
-      this.#end ??= mayGoOn ? { is: 'reconnect' } : { is: 'failed', error }
+      this.#end ??= mayGoOn ? { is: 'reconnect' } : { is: 'failed', error: asInTheFeed(error) }
     }
     this.#finish()
     const end = this.#end ?? { is: 'closed' }
@@ -153,4 +153,10 @@ class RemoteSubscription implements LiveSubscription {
     if (reconnect === undefined) return { is: 'progress', cursor }
     return { is: 'reconnect', cursor, afterMs: reconnect.after === undefined ? 0 : millisecondsOf(reconnect.after) }
   }
+}
+
+/** On the wire it is ABORTED that another subscription took the id. */
+function asInTheFeed(error: MillraceError): MillraceError {
+  const { code } = (error.cause ?? {}) as { readonly code?: unknown }
+  return code === grpcStatus.ABORTED ? new MillraceError('cancelled', error.message) : error
 }

@@ -11,7 +11,7 @@ import { PublishRequestSchema, PublishResponseSchema } from '../gen/millrace/v1/
 import type { Administration } from '../pipeline/administration.ts'
 import type { Agents } from '../pipeline/agents.ts'
 import type { Files } from '../pipeline/files.ts'
-import type { Keys } from '../pipeline/keys.ts'
+import type { Grant, Keys } from '../pipeline/keys.ts'
 import type { Live, LiveSubscription } from '../pipeline/live.ts'
 import { watchIntervalMs } from '../pipeline/observations.ts'
 import type {
@@ -115,15 +115,18 @@ class RemotePipeline implements Pipeline {
       file: (fileId) => call(fileRpcs.file, { fileId }),
       download: (fileId, options = {}) => this.#download(fileId, options),
     }
+    const keyOfGrant = new WeakMap<Grant, string>()
     this.keys = {
       create: (request) => call(keyRpcs.create, request),
       list: (query) => call(keyRpcs.list, query),
       revoke: async (keyId) => void (await call(keyRpcs.revoke, { keyId })),
       check: async (key) => {
         const checked = await call(keyRpcs.check, { key })
-        return { ...checked, allows: () => true, allowsTopic: () => true, allowsType: () => true }
+        const grant = { ...checked, allows: () => true, allowsTopic: () => true, allowsType: () => true }
+        keyOfGrant.set(grant, key)
+        return grant
       },
-      createTicket: (_grant, request) => call(keyRpcs.createTicket, request),
+      createTicket: (grant, request) => call(keyRpcs.createTicket, { ...request, key: keyOfGrant.get(grant) ?? '' }),
       // The server does both where it takes a call.
       checkTicket: async () => null,
       checkSession: async () => null,

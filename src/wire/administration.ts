@@ -49,25 +49,28 @@ import {
   count,
   enumOf,
   flag,
+  given,
   type Kind,
   list,
   named,
   number,
   object,
   optional,
+  orAll,
   orDefault,
   orEmpty,
   orNull,
   shape,
   text,
   time,
+  whole,
   word,
 } from './shape.ts'
 import { lane, storedEvent } from './stored-event.ts'
 
 /** How many are listed when the request does not say. */
-export const defaultLimit = orDefault(number, 100)
-const rate = orDefault(number, rateLimits.default)
+export const defaultLimit = orDefault(whole, 100)
+const rate = given(orDefault(whole, rateLimits.default))
 const optionalText = optional(orEmpty(text))
 const optionalTime = optional(orNull(time))
 const groupName = { topic: orDefault(text, defaultTopic), group: text }
@@ -128,17 +131,7 @@ export const heldKey = shape<HeldKey>(HeldKeySchema, {
   dueAtMicros: orNull(time),
 })
 
-/** An empty condition would be an absent one on the other side. */
-function condition<Value extends string | readonly string[]>(kind: Kind<Value>): Kind<Value | undefined> {
-  const given = optional(orEmpty(kind))
-  return {
-    ...given,
-    toWire: (value, field) => {
-      if (value?.length !== 0) return given.toWire(value, field)
-      throw new MillraceError('invalid_event', `${field} is empty: leave it out, or give a value`, { field })
-    },
-  }
-}
+const condition = <Value extends string | readonly string[]>(kind: Kind<Value>) => optional(orAll(kind))
 
 const filter = shape<DeadLetterFilter>(DeadLetterFilterSchema, {
   deadLetterIds: condition(list(text)),
@@ -284,7 +277,7 @@ export const administrationRpcs = {
   ),
   resumeGroup: rpc<GroupName & { readonly rate: number | undefined }, Nothing>(
     method.resumeGroup,
-    { ...groupName, rate: optional(orEmpty(number)) },
+    { ...groupName, rate: optional(orAll(whole)) },
     nothing,
   ),
   deleteGroup: rpc<GroupName, DeleteGroupAnswer>(method.deleteGroup, groupName, { abandoned: count }),

@@ -15,7 +15,21 @@ import type {
 import { defaultLimit } from './administration.ts'
 import { durationInSeconds } from './durations.ts'
 import { type Nothing, nothing, rpc } from './rpc.ts'
-import { list, named, number, object, orEmpty, orNull, shape, type Table, text, time, timeInMs, word } from './shape.ts'
+import {
+  list,
+  named,
+  object,
+  orAll,
+  orEmpty,
+  orNull,
+  shape,
+  type Table,
+  text,
+  time,
+  timeInMs,
+  whole,
+  word,
+} from './shape.ts'
 
 /** What a key allows. */
 export type CheckedKey = Omit<Grant, 'allows' | 'allowsTopic' | 'allowsType'>
@@ -23,9 +37,9 @@ export type CheckedKey = Omit<Grant, 'allows' | 'allowsTopic' | 'allowsType'>
 const rights: Table<KeyRights> = {
   name: text,
   scopes: list(word<Scope>()),
-  topics: orEmpty(list(text)),
-  types: orEmpty(list(text)),
-  ratePerSecond: orEmpty(number),
+  topics: orAll(list(text)),
+  types: orAll(list(text)),
+  ratePerSecond: orAll(whole),
 }
 
 export const keyDescription = shape<KeyDescription>(ApiKeySchema, {
@@ -57,12 +71,13 @@ export const keyRpcs = {
     { keys: list(object(keyDescription)), nextCursor: orEmpty(text) },
   ),
   revoke: rpc<{ readonly keyId: string }, Nothing>(method.revokeKey, { keyId: text }, nothing),
-  createTicket: rpc<TicketRequest, Ticket>(
+  createTicket: rpc<TicketRequest & { readonly key: string }, Ticket>(
     method.createTicket,
     {
-      scopes: orEmpty(list(word<Scope>())),
-      topics: orEmpty(list(text)),
-      types: orEmpty(list(text)),
+      key: text,
+      scopes: orAll(list(word<Scope>())),
+      topics: orAll(list(text)),
+      types: orAll(list(text)),
       usableForSeconds: named('usableFor', orNull(durationInSeconds)),
     },
     { ticket: text, usableUntilMicros: time },

@@ -84,6 +84,14 @@ export const text: Kind<string> = { toWire: same, ofWire: (wire: string | undefi
 export const word = <Word extends string>() => text as unknown as Kind<Word>
 /** At most 32 bits, or with a fraction. */
 export const number: Kind<number> = { toWire: same, ofWire: (wire: number | undefined) => wire ?? 0, toJson: same }
+/** 32 bits without a sign, in a request: what they do not hold is refused. */
+export const whole: Kind<number> = {
+  ...number,
+  toWire: (value, field) => {
+    if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return value
+    throw new MillraceError('invalid_event', `${field} is ${value}; it must be a whole number`, { field })
+  },
+}
 /** 64 bits. */
 export const count: Kind<number> = {
   toWire: (value) => BigInt(value),
@@ -188,9 +196,30 @@ export function orEmpty<Value extends string | number | readonly unknown[]>(kind
     ...orNull(kind),
     ofWire: (wire, field) => {
       const value = kind.ofWire(wire, field)
-      return value === '' || value === 0 || (Array.isArray(value) && value.length === 0) ? null : value
+      return isEmpty(value) ? null : value
     },
   }
+}
+
+/** Where an empty value would say on the other side that the choice is open, it is refused. */
+export function given<Value>(kind: Kind<Value>): Kind<Value> {
+  return {
+    ...kind,
+    toWire: (value, field) => {
+      if (!isEmpty(value)) return kind.toWire(value, field)
+      const problem = `${field} is ${value === 0 ? 0 : 'empty'}: leave it out, or give a value`
+      throw new MillraceError('invalid_event', problem, { field })
+    },
+  }
+}
+
+/** As orEmpty, where null leaves the choice open. */
+export function orAll<Value extends string | number | readonly unknown[]>(kind: Kind<Value>): Kind<Value | null> {
+  return given(orEmpty(kind))
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === '' || value === 0 || (Array.isArray(value) && value.length === 0)
 }
 
 /** Null as undefined, for what a caller may leave out. */

@@ -176,7 +176,7 @@ const messages: Readonly<Record<string, (scene: Scene) => object>> = {
   ListKeys: () => ({}),
   RevokeKey: () => ({ keyId: 'unknown' }),
   CheckKey: ({ adminKey }) => ({ key: adminKey }),
-  CreateTicket: () => ({}),
+  CreateTicket: ({ adminKey }) => ({ key: adminKey }),
   GetStatusHistory: () => ({}),
   ...{ ListGroups: () => ({}), ListWorkers: () => ({}), ListSubscribers: () => ({}) },
   ListEvents: () => ({}),

