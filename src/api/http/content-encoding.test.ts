@@ -74,10 +74,10 @@ for (const encoding of Object.keys(compress) as Encoding[]) {
   })
 
   test(`${encoding}: a bomb of 64 MiB costs 413, and is not inflated`, async (t) => {
-    const { url } = await startTestServer(t)
+    // A body that is held inflated beyond this gets 429.
+    const { url } = await startTestServer(t, { inflateBudget: new InflateBudget(20 * 1024 * 1024) })
     const bomb = squeeze(Buffer.alloc(64 * 1024 * 1024, ' '))
     assert.ok(bomb.length <= 66 * 1024, `${bomb.length} bytes`)
-    const rssBefore = process.memoryUsage.rss()
 
     const lines = await sendLines(url, bomb)
     const array = await sendJson(url, bomb)
@@ -85,8 +85,6 @@ for (const encoding of Object.keys(compress) as Encoding[]) {
     assert.deepEqual([lines.status, lines.json.code], [413, 'message_too_large'])
     assert.match(lines.json.detail, /inflates to more than 1048576 bytes and 100 times its size/)
     assert.deepEqual([array.status, array.json.code], [413, 'message_too_large'])
-    const grownMiB = (process.memoryUsage.rss() - rssBefore) / 2 ** 20
-    assert.ok(grownMiB < 40, `the process has grown by ${grownMiB} MiB`)
   })
 }
 

@@ -385,7 +385,7 @@ test('subscribers are listed by id, in pages', async (t) => {
   assert.deepEqual(first.subscribers[0], {
     subscriber_id: 'a',
     topic: 'events',
-    sinceMs: '2026-11-21T09:50:00.000000Z',
+    since: '2026-11-21T09:50:00.000000Z',
     is_live: true,
     lag_events: null,
     buffered_events: 1,
