@@ -21,8 +21,8 @@ export function FilePanel() {
       about="Of any size, never whole in memory, stored complete or not at all; a worker then reads it and counts its words."
       kind="file"
       verb="Upload"
-      problem={file === null ? 'Choose a file, or take the sample.' : null}
-      call={file === null ? null : { path: 'v1/files', fileName: file.name }}
+      problem={file === null ? '' : null}
+      call={{ path: 'v1/files', fileName: file?.name ?? 'report.txt' }}
       onSend={() => {
         if (file === null) return
         activityLog.begin('file', `${file.name}, ${formatBytes(file.size)}`, (run) =>

@@ -14,7 +14,7 @@ interface Action {
   readonly kind: ActivityKind
   /** What the button says. */
   readonly verb: string
-  /** Why it cannot be sent as it is; null when it can. */
+  /** Why it cannot be sent as it is; '' when the form says it already, null when it can. */
   readonly problem: string | null
   /** The same as a call; null while it cannot be said. */
   readonly call: Omit<CurlCall, 'needsKey'> | null
@@ -43,7 +43,7 @@ export function Panel({ title, kindOfCall, about, kind, verb, problem, call, onS
         }}
       >
         {children}
-        {problem === null ? null : (
+        {problem === null || problem === '' ? null : (
           <p className="note check" role="status">
             {problem}
           </p>
