@@ -205,6 +205,8 @@ export interface ListedGroup extends GroupStatus {
   readonly topic: string
   /** Events per second that it was resumed with; null: full speed. */
   readonly rate: number | null
+  /** Of its handler or its workers; null where the answering process has neither. */
+  readonly options: object | null
 }
 
 /** A key whose events wait for the first of them. */

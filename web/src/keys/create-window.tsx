@@ -1,5 +1,5 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
-import { useState } from 'react'
+import { useId, useState } from 'react'
 import { api, type CreatedKey, type Scope } from '../api.ts'
 import { CommandLine } from '../components/command-line.tsx'
 import { ProblemNote } from '../components/problem-note.tsx'
@@ -89,6 +89,7 @@ function ScopeChoice({
   readonly chosen: readonly Scope[]
   readonly onChange: (chosen: readonly Scope[]) => void
 }) {
+  const id = useId()
   return (
     <fieldset className="scope-choice">
       <legend>Scopes: what it may do</legend>
@@ -96,12 +97,17 @@ function ScopeChoice({
         <label key={scope}>
           <input
             type="checkbox"
+            aria-label={scope}
+            aria-describedby={`${id}-${scope}`}
             checked={chosen.includes(scope)}
             onChange={({ target }) =>
               onChange(scopes.filter((each) => (each === scope ? target.checked : chosen.includes(each))))
             }
           />
-          <b>{scope}</b> <span className="faint">{scopeTexts[scope]}</span>
+          <b>{scope}</b>{' '}
+          <span id={`${id}-${scope}`} className="faint">
+            {scopeTexts[scope]}
+          </span>
         </label>
       ))}
     </fieldset>

@@ -26,8 +26,8 @@ export function KeyTable({ keys, ownName }: Listed) {
                 {name}
               </th>
             ))}
-            <th scope="col">
-              <span className="hidden">Revoke</span>
+            <th scope="col" className="right">
+              Ended
             </th>
           </tr>
         </thead>

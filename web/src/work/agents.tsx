@@ -1,5 +1,6 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
-import { api } from '../api.ts'
+import { Link } from 'wouter'
+import { addressOf, api } from '../api.ts'
 import { Badge } from '../components/badge.tsx'
 import { Empty } from '../components/empty.tsx'
 import { MoreButton } from '../components/more-button.tsx'
@@ -24,7 +25,9 @@ export function Agents() {
     <Section title="Agents" aside="programs that send heartbeats">
       <ProblemNote problem={error} />
       {data !== undefined && agents.length === 0 ? (
-        <Empty command="npx millrace produce --help">No agent has sent a heartbeat. Try it sends one.</Empty>
+        <Empty command={`curl -d '{"agent_id":"edge-7"}' ${addressOf('v1/heartbeats')}`}>
+          No agent has sent a heartbeat. <Link href="/try">Try it</Link> sends one; so does:
+        </Empty>
       ) : null}
       {agents.length === 0 ? null : (
         <div className="scroll">

@@ -7,7 +7,9 @@ import { Count, Duration, Time } from '../components/values.tsx'
 import { formatCount } from '../format.ts'
 import { deadLetterTopic } from '../rates.ts'
 import { mayDo, useSession } from '../session.ts'
+import { isDeletable } from './deletable.ts'
 import { groupsQuery } from './groups-query.ts'
+import { useWorkers } from './use-workers.ts'
 
 const DeleteWindow = lazy(() => import('./delete-window.tsx'))
 const HeldKeysWindow = lazy(() => import('./held-keys-window.tsx'))
@@ -101,6 +103,7 @@ function GroupActions({
 }) {
   const mayOperate = mayDo(useSession(), 'operate')
   const queries = useQueryClient()
+  const { data: workers } = useWorkers()
   const { topic, name, state } = group
   const resume = useMutation({
     mutationFn: () => api.resumeGroup(topic, name),
@@ -135,7 +138,7 @@ function GroupActions({
           Pause …
         </button>
       )}
-      {mayBeDeleted(group) ? (
+      {isDeletable(group, workers ?? []) ? (
         <button type="button" className="danger" {...needs} onClick={() => onOpen('delete')}>
           Delete …
         </button>
@@ -148,13 +151,6 @@ function GroupActions({
 /** Whether there may be some. */
 function hasHeldKeys({ held, scheduled }: ListedGroup): boolean {
   return held !== 0 || scheduled !== 0
-}
-
-const declaredByServer = ['landing', 'agents', 'dead']
-
-/** The server declares some at each start, and refuses to delete them; without a worker, their topic is no longer one of its own. */
-function mayBeDeleted({ name, state }: ListedGroup): boolean {
-  return !declaredByServer.includes(name) || state.is === 'no_worker'
 }
 
 function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {

@@ -1,19 +1,12 @@
-import { useQuery } from '@tanstack/react-query'
-import { api } from '../api.ts'
 import { Empty } from '../components/empty.tsx'
 import { ProblemNote } from '../components/problem-note.tsx'
 import { Section } from '../components/section.tsx'
 import { Count, Time } from '../components/values.tsx'
-
-const askEveryMs = 3000
+import { useWorkers } from './use-workers.ts'
 
 /** The workers of other processes that are connected to this server. */
 export function Workers() {
-  const { data, error } = useQuery({
-    queryKey: ['workers'],
-    queryFn: ({ signal }) => api.workers(signal),
-    refetchInterval: askEveryMs,
-  })
+  const { data, error } = useWorkers()
   return (
     <Section title="Workers" aside="of other processes, connected to this one">
       <ProblemNote problem={error} />
