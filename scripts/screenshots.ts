@@ -175,7 +175,7 @@ const shots: readonly Shot[] = [
     name: 'keys',
     open: async (page, base) => {
       await page.goto(`${base}#/keys`)
-      await page.getByRole('row', { name: /^shop/ }).waitFor()
+      await page.getByRole('row', { name: /^shop-old/ }).waitFor()
     },
   },
 ]

@@ -51,7 +51,7 @@ test('keys', async (t) => {
     await admin.getByRole('button', { name: 'Revoke 1 key' }).press('Enter')
     await row.getByText('revoked').waitFor()
     await shop.bringToFront()
-    await shop.getByRole('heading', { name: 'Log in' }).waitFor()
+    await shop.getByLabel('Key', { exact: true }).waitFor()
   })
 
   await t.test('that cannot be are refused with the reason', async (t) => {
