@@ -60,6 +60,7 @@ async function run(): Promise<void> {
   const flow = new AbortController()
   const subscription = client.subscribe({ types: ['order.*'] })
   const flowing = sendSamples(flow.signal)
+  const worker = client.work({ group: 'stock', type: 'order.*', concurrency: 8, handle() {} })
   try {
     await sleep(flowSeconds * 1000)
     await fetch(`http://${server.addresses.http}/v1/groups/events/mail/pause`, {
@@ -68,14 +69,37 @@ async function run(): Promise<void> {
       body: JSON.stringify({ reason: 'the mail server moves' }),
     })
     await subscription.next()
+    await sendHeartbeats()
+    await makeKeys()
     mkdirSync(images, { recursive: true })
     for (const view of views) for (const theme of ['light', 'dark'] as const) await shoot(browser, view, theme)
   } finally {
     flow.abort()
     await flowing
+    await worker.close()
     await browser.close()
     client.close()
     await server.close()
+  }
+
+  async function sendHeartbeats(): Promise<void> {
+    for (const agent_id of ['edge-7', 'edge-8']) {
+      await fetch(`http://${server.addresses.http}/v1/heartbeats`, {
+        method: 'POST',
+        body: JSON.stringify({ agent_id }),
+      })
+    }
+  }
+
+  async function makeKeys(): Promise<void> {
+    const limits = { topics: null, types: null, ratePerSecond: null, expiresInSeconds: null }
+    const days = 24 * 60 * 60
+    await client.keys.create({ ...limits, name: 'console', scopes: ['read', 'operate', 'admin'] })
+    await client.keys.create({ ...limits, name: 'mailer', scopes: ['work'], types: ['parcel.*'] })
+    const shop = { topics: ['events', 'eu.*'], ratePerSecond: 500, expiresInSeconds: 90 * days }
+    await client.keys.create({ ...limits, ...shop, name: 'shop', scopes: ['publish', 'read'] })
+    const { description } = await client.keys.create({ ...limits, name: 'shop-old', scopes: ['publish'] })
+    await client.keys.revoke(description.keyId)
   }
 
   async function sendSamples(signal: AbortSignal): Promise<void> {
@@ -191,6 +215,21 @@ const shots: readonly Shot[] = [
       await editor.fill((await editor.inputValue()).replace(/"cents": \d+/, '"cents": 1990'))
       await page.getByRole('button', { name: 'Dry run' }).click()
       await page.getByText('Nothing was changed').waitFor()
+    },
+  },
+  {
+    name: 'work',
+    open: async (page, base) => {
+      await page.goto(`${base}#/work`)
+      await page.getByText('the mail server moves').waitFor()
+      await page.getByRole('row', { name: /edge-7/ }).waitFor()
+    },
+  },
+  {
+    name: 'keys',
+    open: async (page, base) => {
+      await page.goto(`${base}#/keys`)
+      await page.getByRole('row', { name: /^shop-old/ }).waitFor()
     },
   },
 ]

@@ -259,6 +259,45 @@ export interface PublishVerdict {
   readonly durability: string
 }
 
+/** A group with what a person has told it. */
+export interface ListedGroup extends GroupStatus {
+  readonly topic: string
+  /** Events per second that it was resumed with; null: full speed. */
+  readonly rate: number | null
+  /** Of its handler or its workers; null where the answering process has neither. */
+  readonly options: object | null
+}
+
+/** A key whose events wait for the first of them. */
+export interface HeldKey {
+  readonly key: string
+  readonly partition: number
+  readonly priority: Lane
+  /** That wait, the first one included. */
+  readonly events: number
+  /** That the first one has had. */
+  readonly attempts: number
+  /** Null: when a person lets it go. */
+  readonly due_at: string | null
+}
+
+export interface HeldKeys {
+  readonly keys: readonly HeldKey[]
+  readonly has_more: boolean
+}
+
+export type ReleaseAction = 'retry' | 'release' | 'skip'
+
+/** Of another process. */
+export interface Worker {
+  readonly topic: string
+  readonly group: string
+  readonly peer: string
+  readonly since: string
+  readonly in_flight: number
+  readonly max_in_flight: number
+}
+
 export interface Agent {
   readonly agent_id: string
   readonly last_seen: string
@@ -288,6 +327,49 @@ export interface FileDescription extends StoredFile {
   readonly filename: string
   readonly content_type: string
   readonly received_at: string
+}
+
+export interface Subscriber {
+  readonly subscriber_id: string
+  readonly topic: string
+  readonly since: string
+  /** False while it reads what was before it began. */
+  readonly is_live: boolean
+  readonly lag_events: number | null
+  readonly buffered_events: number
+  readonly buffered_bytes: number
+  readonly sent_events: number
+  readonly dropped_events: number | null
+}
+
+export interface KeyDescription {
+  readonly key_id: string
+  readonly name: string
+  readonly scopes: readonly Scope[]
+  /** Patterns; null: all. */
+  readonly topics: readonly string[] | null
+  readonly types: readonly string[] | null
+  readonly rate_per_second: number | null
+  readonly created_at: string
+  readonly expires_at: string | null
+  readonly revoked_at: string | null
+  /** To the minute; null: never. */
+  readonly last_used_at: string | null
+}
+
+export interface CreatedKey extends KeyDescription {
+  /** Told this once. */
+  readonly key: string
+}
+
+/** Without a limit where it is null. */
+export interface KeyRequest extends Pick<KeyDescription, 'name' | 'scopes' | 'topics' | 'types' | 'rate_per_second'> {
+  /** Seconds. */
+  readonly expires_in: number | null
+}
+
+type Paged<Name extends string, Element> = Readonly<Record<Name, readonly Element[]>> & {
+  readonly next_cursor: string | null
 }
 
 type Query = Readonly<Record<string, string | number | undefined>>
@@ -395,14 +477,7 @@ export function eventOf(text: string): StoredEvent {
 const part = encodeURIComponent
 
 export const api = {
-  session: async (): Promise<Session> => {
-    try {
-      return await json(call('GET', 'v1/session'))
-    } catch (problem) {
-      if (problem instanceof ApiProblem && problem.status === 404) return { needs_key: false, key: null }
-      throw problem
-    }
-  },
+  session: (): Promise<Session> => json(call('GET', 'v1/session')),
   logIn: (key: string): Promise<string> => call('POST', 'v1/session', { body: { key } }),
   logOut: (): Promise<string> => call('DELETE', 'v1/session'),
 
@@ -465,4 +540,25 @@ export const api = {
     call('POST', `v1/groups/${part(topic)}/${part(group)}/pause`, { body: { reason } }),
   resumeGroup: (topic: string, group: string, rate?: number): Promise<string> =>
     call('POST', `v1/groups/${part(topic)}/${part(group)}/resume`, { body: rate === undefined ? {} : { rate } }),
+
+  groups: async (signal?: AbortSignal): Promise<readonly ListedGroup[]> =>
+    (await json<{ readonly groups: readonly ListedGroup[] }>(call('GET', 'v1/groups', { signal }))).groups,
+  /** Resolves with how many events are abandoned. */
+  deleteGroup: async (topic: string, group: string): Promise<number> =>
+    (await json<{ readonly abandoned: number }>(call('DELETE', `v1/groups/${part(topic)}/${part(group)}`))).abandoned,
+  heldKeys: (topic: string, group: string, limit: number, signal?: AbortSignal): Promise<HeldKeys> =>
+    json(call('GET', `v1/groups/${part(topic)}/${part(group)}/keys`, { query: { limit }, signal })),
+  releaseKey: (topic: string, group: string, key: string, action: ReleaseAction): Promise<string> =>
+    call('POST', `v1/groups/${part(topic)}/${part(group)}/keys/${part(key)}/${action}`),
+  workers: async (signal?: AbortSignal): Promise<readonly Worker[]> =>
+    (await json<{ readonly workers: readonly Worker[] }>(call('GET', 'v1/workers', { signal }))).workers,
+  agents: (query: Query, signal?: AbortSignal): Promise<Paged<'agents', Agent>> =>
+    json(call('GET', 'v1/agents', { query, signal })),
+  subscribers: (query: Query, signal?: AbortSignal): Promise<Paged<'subscribers', Subscriber>> =>
+    json(call('GET', 'v1/subscribers', { query, signal })),
+
+  keys: (query: Query, signal?: AbortSignal): Promise<Paged<'keys', KeyDescription>> =>
+    json(call('GET', 'v1/keys', { query, signal })),
+  createKey: (request: KeyRequest): Promise<CreatedKey> => json(call('POST', 'v1/keys', { body: request })),
+  revokeKey: (id: string): Promise<string> => call('DELETE', `v1/keys/${part(id)}`),
 }

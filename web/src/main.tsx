@@ -19,7 +19,8 @@ applyTheme(storedTheme())
 const queries = new QueryClient({
   queryCache: new QueryCache({
     onError: (problem) => {
-      if (isLoggedOut(problem)) queries.invalidateQueries({ queryKey: sessionQuery })
+      // Several are refused at once, again and again: each must not cancel the question of the one before.
+      if (isLoggedOut(problem)) queries.invalidateQueries({ queryKey: sessionQuery }, { cancelRefetch: false })
     },
   }),
   defaultOptions: {

@@ -95,7 +95,7 @@ function StuckGroup({ topic, group }: { readonly topic: string; readonly group: 
   )
   return (
     <Item tone={tones[state.is]} word={state.is.replace('_', ' ')} step={step}>
-      <b>{group.name}</b> of {topic === deadLetterTopic ? 'dead letters' : topic}
+      <Link href="/work">{group.name}</Link> of {topic === deadLetterTopic ? 'dead letters' : topic}
       {waiting === null ? '' : `: ${formatCount(waiting)} waiting`}
       {state.reason === null ? '' : `; ${state.reason}`}
       {state.since === null ? null : (

@@ -1,12 +1,19 @@
-import { Empty } from '../components/empty.tsx'
+// Who works on the events, and what keeps those that wait.
+
+import { Agents } from './agents.tsx'
+import { Groups } from './groups.tsx'
+import { Subscribers } from './subscribers.tsx'
+import { Workers } from './workers.tsx'
+import './work.css'
 
 export default function WorkPage() {
   return (
     <>
       <h1>Work</h1>
-      <Empty command="npx millrace groups list">
-        Groups, workers, agents and subscribers. Until this page is built, from a terminal:
-      </Empty>
+      <Groups />
+      <Workers />
+      <Agents />
+      <Subscribers />
     </>
   )
 }
