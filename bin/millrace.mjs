@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const oldestNode = [24, 15]
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const program = findProgram()
+const program = await findProgram()
 
 // Without a listener Node opens its inspector on SIGUSR1, and that runs any code for anyone who can connect.
 process.on('SIGUSR1', () => {})
@@ -22,14 +22,21 @@ if (isNewEnough(process.versions.node)) {
 }
 
 /** A checkout runs its sources; an installed package runs dist/, because Node runs no TypeScript in node_modules. */
-function findProgram() {
+async function findProgram() {
   if (root.split(sep).includes('node_modules')) {
     const built = join(root, 'dist', 'cli', 'main.js')
     if (!existsSync(built)) fail(`the installation is incomplete: ${built} is missing; reinstall millrace`)
     return built
   }
   if (!existsSync(join(root, 'node_modules'))) fail(`run "npm install" in ${root} first (npm start does so by itself)`)
+  if (process.argv[2] === 'start') await buildConsole()
   return join(root, 'src', 'cli', 'main.ts')
+}
+
+/** So that a checkout has it whatever command starts the server. */
+async function buildConsole() {
+  const script = join(root, 'scripts', 'ensure-console.mjs')
+  if (existsSync(script)) (await import(pathToFileURL(script).href)).ensureConsole()
 }
 
 function isNewEnough(version) {

@@ -5,9 +5,10 @@
 // runs on the Node that the dependency `node` puts first in the PATH.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ensureConsole } from './ensure-console.mjs'
 
 /** The oldest Node that supports node:sqlite and TypeScript without flags or warnings. */
 const oldestNode = [24, 15]
@@ -88,34 +89,6 @@ function npm(/** @type {string[]} */ ...args) {
   const [command, before] = own === undefined ? ['npm', []] : [process.execPath, [own]]
   const { status, error } = spawnSync(command, [...before, ...args], { cwd: root, stdio: ['ignore', 2, 2] })
   if (status !== 0) fail(`npm ${args[0]} failed${error === undefined ? '' : `: ${error.message}`}; see above`)
-}
-
-/** Only in a checkout with vite: an installed package has the console, and no source of it. */
-function ensureConsole() {
-  const [source, built] = [join(root, 'web'), join(root, 'dist/console/index.html')]
-  const vite = join(root, 'node_modules/vite/bin/vite.js')
-  if (!existsSync(source) || !existsSync(vite)) return
-  if (existsSync(built) && statSync(built).mtimeMs >= newestOf(source)) return
-  say('building the console ...')
-  const bundled = join(root, 'node_modules/.bin', process.platform === 'win32' ? 'node.cmd' : 'node')
-  const program = isNewEnough(process.versions.node) ? process.execPath : bundled
-  const config = join(source, 'vite.config.ts')
-  const { status } = spawnSync(program, [vite, 'build', '--config', config, '--logLevel', 'warn'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-  })
-  // The server runs without it, and says at its address how to build it.
-  if (status !== 0) say('the console could not be built; see above')
-}
-
-/** When the newest file under a directory was changed, or a file was added or removed, in milliseconds since 1970. */
-function newestOf(/** @type {string} */ directory) {
-  const entries = readdirSync(directory, { withFileTypes: true })
-  const times = entries.map((entry) => {
-    const path = join(directory, entry.name)
-    return entry.isDirectory() ? newestOf(path) : statSync(path).mtimeMs
-  })
-  return Math.max(statSync(directory).mtimeMs, ...times)
 }
 
 function fail(/** @type {string} */ text) {

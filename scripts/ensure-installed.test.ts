@@ -32,7 +32,9 @@ function project(t: TestContext) {
     writeFileSync(join(root, path), typeof content === 'string' ? content : JSON.stringify(content))
   }
   mkdirSync(join(root, 'scripts'))
-  cpSync(new URL('./ensure-installed.mjs', import.meta.url), join(root, 'scripts/ensure-installed.mjs'))
+  for (const name of ['ensure-installed.mjs', 'ensure-console.mjs']) {
+    cpSync(new URL(name, import.meta.url), join(root, 'scripts', name))
+  }
   write('package.json', manifest)
   write('package-lock.json', { packages: lockedPackages })
   write('node_modules/.package-lock.json', { packages: installedPackages })
