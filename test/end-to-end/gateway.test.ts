@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { rssBytesOf } from '../../bench/process-usage.ts'
@@ -57,6 +58,25 @@ test('a request has one id in the log of the gateway and of its server', async (
   const { status } = await request(gateway.http, '/v1/events/none', { headers: { 'x-request-id': 'asked-once' } })
   assert.equal(status, 404)
   for (const { stderr } of [gateway, server]) assert.match(stderr, /"request_id":"asked-once"/)
+})
+
+test('a gateway tells its callers apart: none gets the kept answer of another, and no key is in its log', async (t) => {
+  const server = await startInProcess(t, { env: { MILLRACE_AUTH: 'keys' }, isBehindGateway: false })
+  const gateway = await startInProcess(t, { env: { ...gatewayOf(server.grpc), MILLRACE_AUTH: 'keys' } })
+  const key = readFileSync(join(server.dataDir, 'admin.key'), 'utf8').trim()
+  const createKey = (authorization: string) => {
+    const headers = { authorization, 'idempotency-key': '"1"', 'content-type': 'application/json' }
+    return request(gateway.http, '/v1/keys', { method: 'POST', body: '{"name":"shop","scopes":["read"]}', headers })
+  }
+
+  const made = await createKey(`Bearer ${key}`)
+  const again = await createKey(`Bearer ${key}`)
+  const other = await createKey('Bearer mr_000000000000_wrong')
+  const broken = await createKey(`Bearer\t${key}\u00e9`)
+
+  assert.deepEqual([made.status, again.status, other.status, broken.status], [201, 201, 401, 401])
+  assert.equal(again.text, made.text)
+  assert.ok(!gateway.stderr.includes(key))
 })
 
 test('a gateway that stops tells subscribers to come back, and waits for none', async (t) => {
