@@ -79,6 +79,13 @@ test('a gateway tells its callers apart: none gets the kept answer of another, a
   assert.ok(!gateway.stderr.includes(key))
 })
 
+test('a gateway outlives a search for what looks like the id of a key by a caller without one', async (t) => {
+  const server = await startInProcess(t, { env: { MILLRACE_AUTH: 'keys' }, isBehindGateway: false })
+  const gateway = await startServer(t, { env: { ...gatewayOf(server.grpc), MILLRACE_AUTH: 'keys' } })
+  for (let n = 0; n < 5; n++) assert.equal((await request(gateway.http, '/v1/find/AAAAAAAAAAAA')).status, 401)
+  assert.equal((await request(gateway.http, '/livez')).status, 200)
+})
+
 test('a gateway that stops tells subscribers to come back, and waits for none', async (t) => {
   const server = await startInProcess(t, { isBehindGateway: false })
   const gateway = await startInProcess(t, { env: gatewayOf(server.grpc) })
