@@ -13,7 +13,7 @@ export function administrationOver(call: MakeCall): Administration {
       return { deadLetters, nextCursor }
     },
     groupDeadLetters: async (filter) => {
-      const request = { filter, limit: 0, cursor: undefined, byCause: true }
+      const request = { filter, limit: 1, cursor: undefined, byCause: true }
       return (await call(rpcs.listDeadLetters, request)).causes
     },
     getDeadLetter: (deadLetterId) => call(rpcs.getDeadLetter, { deadLetterId }),

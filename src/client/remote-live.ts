@@ -2,7 +2,7 @@
 //
 // A frame has one cursor, that of its last event: until then a subscriber stands where the frame before has left it.
 
-import { fromBinary, toBinary } from '@bufbuild/protobuf'
+import { fromBinary } from '@bufbuild/protobuf'
 import type { Metadata } from '@grpc/grpc-js'
 import { type MillraceError, toMillraceError } from '../errors.ts'
 import { SubscribeResponseSchema } from '../gen/millrace/v1/live_pb.ts'
@@ -12,6 +12,7 @@ import { millisecondsOf } from '../wire/durations.ts'
 import { gapReason, liveQuery } from '../wire/live.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { LiveCall } from './live-call.ts'
+import { encodeMessage } from './make-call.ts'
 import { dropAfter } from './resent-call.ts'
 
 const cursorField = 1
@@ -33,8 +34,7 @@ export async function subscribeRemotely(
   }
   try {
     const client = await connection.open()
-    const request = toBinary(liveQuery.schema, liveQuery.toMessage(query))
-    const call = new LiveCall(client, Buffer.from(request), undefined, metadata)
+    const call = new LiveCall(client, encodeMessage(liveQuery, query), undefined, metadata)
     try {
       const { subscriberId, cursor } = await call.opened
       const subscription = new RemoteSubscription(call, subscriberId, cursor, () => {

@@ -49,6 +49,7 @@ import {
   count,
   enumOf,
   flag,
+  given,
   type Kind,
   list,
   named,
@@ -128,17 +129,7 @@ export const heldKey = shape<HeldKey>(HeldKeySchema, {
   dueAtMicros: orNull(time),
 })
 
-/** An empty condition would be an absent one on the other side. */
-function condition<Value extends string | readonly string[]>(kind: Kind<Value>): Kind<Value | undefined> {
-  const given = optional(orEmpty(kind))
-  return {
-    ...given,
-    toWire: (value, field) => {
-      if (value?.length !== 0) return given.toWire(value, field)
-      throw new MillraceError('invalid_event', `${field} is empty: leave it out, or give a value`, { field })
-    },
-  }
-}
+const condition = <Value extends string | readonly string[]>(kind: Kind<Value>) => optional(given(kind))
 
 const filter = shape<DeadLetterFilter>(DeadLetterFilterSchema, {
   deadLetterIds: condition(list(text)),
@@ -226,9 +217,9 @@ const { method } = AdminService
 export const listEvents = rpc<EventQuery, EventPage>(
   method.listEvents,
   {
-    topic: optionalText,
-    type: optionalText,
-    source: optionalText,
+    topic: condition(text),
+    type: condition(text),
+    source: condition(text),
     sinceMicros: optionalTime,
     untilMicros: optionalTime,
     limit: defaultLimit,
@@ -269,8 +260,8 @@ export const administrationRpcs = {
       topic: orDefault(text, defaultTopic),
       group: orDefault(text, defaultReplayGroup),
       sinceMicros: optionalTime,
-      from: optionalText,
-      type: optionalText,
+      from: condition(text),
+      type: condition(text),
       rate,
       isDryRun: named('dryRun', flag),
       cursor: optionalText,
@@ -284,7 +275,7 @@ export const administrationRpcs = {
   ),
   resumeGroup: rpc<GroupName & { readonly rate: number | undefined }, Nothing>(
     method.resumeGroup,
-    { ...groupName, rate: optional(orEmpty(number)) },
+    { ...groupName, rate: optional(given(number)) },
     nothing,
   ),
   deleteGroup: rpc<GroupName, DeleteGroupAnswer>(method.deleteGroup, groupName, { abandoned: count }),

@@ -15,7 +15,21 @@ import type {
 import { defaultLimit } from './administration.ts'
 import { durationInSeconds } from './durations.ts'
 import { type Nothing, nothing, rpc } from './rpc.ts'
-import { list, named, number, object, orEmpty, orNull, shape, type Table, text, time, timeInMs, word } from './shape.ts'
+import {
+  given,
+  list,
+  named,
+  number,
+  object,
+  orEmpty,
+  orNull,
+  shape,
+  type Table,
+  text,
+  time,
+  timeInMs,
+  word,
+} from './shape.ts'
 
 /** What a key allows. */
 export type CheckedKey = Omit<Grant, 'allows' | 'allowsTopic' | 'allowsType'>
@@ -23,9 +37,9 @@ export type CheckedKey = Omit<Grant, 'allows' | 'allowsTopic' | 'allowsType'>
 const rights: Table<KeyRights> = {
   name: text,
   scopes: list(word<Scope>()),
-  topics: orEmpty(list(text)),
-  types: orEmpty(list(text)),
-  ratePerSecond: orEmpty(number),
+  topics: given(list(text)),
+  types: given(list(text)),
+  ratePerSecond: given(number),
 }
 
 export const keyDescription = shape<KeyDescription>(ApiKeySchema, {
@@ -60,9 +74,9 @@ export const keyRpcs = {
   createTicket: rpc<TicketRequest, Ticket>(
     method.createTicket,
     {
-      scopes: orEmpty(list(word<Scope>())),
-      topics: orEmpty(list(text)),
-      types: orEmpty(list(text)),
+      scopes: given(list(word<Scope>())),
+      topics: given(list(text)),
+      types: given(list(text)),
       usableForSeconds: named('usableFor', orNull(durationInSeconds)),
     },
     { ticket: text, usableUntilMicros: time },

@@ -203,9 +203,33 @@ export function optional<Value>(kind: Kind<Value | null>): Kind<Value | undefine
   }
 }
 
-/** '' or 0 of a message that comes in is the default. */
+/** As `orEmpty`, of a request: an empty value, which the other side would take for null, is refused. */
+export function given<Value extends string | number | readonly unknown[]>(kind: Kind<Value>): Kind<Value | null> {
+  const sent = orEmpty(kind)
+  return {
+    ...sent,
+    toWire: (value, field) => {
+      if (value === 0) throw emptyValue(field, '0')
+      if (value !== null && typeof value !== 'number' && value.length === 0) throw emptyValue(field, 'empty')
+      return sent.toWire(value, field)
+    },
+  }
+}
+
+/** '' or 0 of a request that comes in is the default. A 0 does not go out: who gives a number means it. */
 export function orDefault<Value extends string | number>(kind: Kind<Value>, otherwise: Value): Kind<Value> {
-  return { ...kind, ofWire: (wire, field) => kind.ofWire(wire, field) || otherwise }
+  return {
+    ...kind,
+    toWire: (value, field) => {
+      if (value === 0) throw emptyValue(field, '0')
+      return kind.toWire(value, field)
+    },
+    ofWire: (wire, field) => kind.ofWire(wire, field) || otherwise,
+  }
+}
+
+function emptyValue(field: string, what: '0' | 'empty'): MillraceError {
+  return new MillraceError('invalid_event', `${field} is ${what}: leave it out, or give a value`, { field })
 }
 
 /** A field with a name of its own in the message. */

@@ -86,6 +86,26 @@ test('a gateway outlives a search for what looks like the id of a key by a calle
   assert.equal((await request(gateway.http, '/livez')).status, 200)
 })
 
+test('what a message cannot say is refused by a gateway as by its server, not taken for what was left out', async (t) => {
+  const server = await startInProcess(t, { isBehindGateway: false })
+  const gateway = await startInProcess(t, { env: gatewayOf(server.grpc) })
+  const key = { name: 'shop', scopes: ['read'] }
+  const wrong: [path: string, body: object, field: string][] = [
+    ['/v1/keys', { ...key, topics: [] }, 'topics'],
+    ['/v1/keys', { ...key, rate_per_second: 0 }, 'rate_per_second'],
+    ['/v1/keys', { ...key, rate_per_second: 0.5 }, 'rate_per_second'],
+    ['/v1/replay', { type: '' }, 'type'],
+    ['/v1/dead-letters/redrive', { rate: 0 }, 'rate'],
+    ['/v1/groups/events/landing/resume', { rate: 0 }, 'rate'],
+  ]
+  for (const { http } of [server, gateway])
+    for (const [path, body, field] of wrong) {
+      const headers = { 'content-type': 'application/json' }
+      const { status, text } = await request(http, path, { method: 'POST', headers, body: JSON.stringify(body) })
+      assert.deepEqual([status, JSON.parse(text).field], [400, field], `${path} ${JSON.stringify(body)}: ${text}`)
+    }
+})
+
 test('a gateway that stops tells subscribers to come back, and waits for none', async (t) => {
   const server = await startInProcess(t, { isBehindGateway: false })
   const gateway = await startInProcess(t, { env: gatewayOf(server.grpc) })
