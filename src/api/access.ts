@@ -30,7 +30,9 @@ const ticketPrefix = 'mrt_'
 /** What is known of a call besides its key. */
 export interface CallOrigin {
   readonly requestId: string
+  /** Headers as they were sent. */
   readonly traceparent: string | undefined
+  readonly tracestate: string | undefined
 }
 
 /** Decides who may call, and with which pipeline. */

@@ -53,7 +53,7 @@ const maxSilenceMs = 10_000
 
 const servingStatus = 1
 
-/** What goes with each call, by the name of its metadata: `authorization`, `x-request-id`, `traceparent`. */
+/** What goes with each call, by the name of its metadata, of the characters that gRPC takes: `authorization`, `x-request-id`, `traceparent`, `tracestate`. */
 export type CallerMetadata = Readonly<Record<string, string | undefined>>
 
 export class RemoteServer {

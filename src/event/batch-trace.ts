@@ -33,6 +33,11 @@ export function encodedTraceOf(batch: Uint8Array): Uint8Array {
   return noBytes
 }
 
+/** Whether the batch that begins at `start` has a trace: then it must not be joined with another one. */
+export function hasTrace(bytes: Uint8Array, start: number): boolean {
+  return bytes[start] === traceparentTag
+}
+
 /** Undefined when the batch has none. */
 export function traceOfBatch(batch: Uint8Array): TraceContext | undefined {
   if (batch[0] !== traceparentTag) return undefined

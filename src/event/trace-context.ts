@@ -16,7 +16,7 @@ export interface TraceIds {
   readonly flags: number
 }
 
-const traceparentPattern = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/
+const traceparentPattern = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[ -~]*)?$/
 const maxTraceparentLength = 255
 
 const maxTracestateLength = 512

@@ -10,12 +10,16 @@ import { RemoteServer } from '../client/remote-server.ts'
 import { secureContextOf } from '../client/secure-context.ts'
 import { type Config, needsKeys } from '../config/config.ts'
 import { readClientTls } from '../config/tls-files.ts'
+import { traceAttributesOf, traceContextOf } from '../event/trace-context.ts'
 import { Health } from '../telemetry/health.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Closers } from './closers.ts'
 import type { RunningServer, ServerOptions } from './server-options.ts'
 import { UpstreamWatch } from './upstream-watch.ts'
+
+/** What gRPC takes as text. No key has other characters. */
+const isMetadata = /^[ -~]*$/
 
 /** Longest wait for one address, in milliseconds. */
 const connectTimeoutMs = 3000
@@ -74,7 +78,11 @@ class PassedOnAccess implements AccessControl {
   }
 
   authorize(authorization: string | undefined, _need: unknown, origin?: CallOrigin): Caller {
-    const metadata = { authorization, 'x-request-id': origin?.requestId, traceparent: origin?.traceparent }
+    // The library would put it into the text of an error, and that is logged.
+    if (authorization !== undefined && !isMetadata.test(authorization)) throw wrongKey()
+    const trace = traceContextOf(origin?.traceparent, origin?.tracestate)
+    const ofTrace = trace === undefined ? {} : Object.fromEntries(traceAttributesOf(trace))
+    const metadata = { authorization, 'x-request-id': origin?.requestId, ...ofTrace }
     return { grant: everything, pipeline: this.#server.pipelineOf(metadata) }
   }
 

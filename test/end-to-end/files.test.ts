@@ -12,6 +12,7 @@ import { type TestContext, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
+import { downloadCall } from '../../src/client/file-calls.ts'
 import { UploadRequestSchema, type UploadResponse, UploadResponseSchema } from '../../src/gen/millrace/v1/file_pb.ts'
 import type { MillraceError } from '../../src/index.ts'
 import { backends } from '../support/backend.ts'
@@ -307,6 +308,21 @@ test('a file that is sent compressed is stored as it was', async (t) => {
 
   const stored = JSON.parse(answer.text)
   assert.deepEqual([answer.status, stored.size, stored.sha256], [201, bytes.length, sha256(bytes)])
+})
+
+test('a download over gRPC of a range that has no bytes is refused by its field', async (t) => {
+  const server = await startInProcess(t)
+  const { fileId } = await clientOf(t, server).upload(bytesOf(randomBytes(100)))
+  const client = new grpc.Client(server.grpc, grpc.credentials.createInsecure())
+  cleanup(t, () => client.close())
+  const read = (start: number, end: number) =>
+    Array.fromAsync(downloadCall(client, fileId, { start, end }, { signal: undefined }))
+  assert.equal(Buffer.concat(await read(5, 9)).length, 5)
+  for (const [start, end] of [
+    [5, 4],
+    [0, 2 ** 60],
+  ] as const)
+    await assert.rejects(read(start, end), { code: 'out_of_range', field: 'end' })
 })
 
 test('a download of one range has its bytes only', async (t) => {

@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { rssBytesOf } from '../../bench/process-usage.ts'
@@ -57,6 +58,52 @@ test('a request has one id in the log of the gateway and of its server', async (
   const { status } = await request(gateway.http, '/v1/events/none', { headers: { 'x-request-id': 'asked-once' } })
   assert.equal(status, 404)
   for (const { stderr } of [gateway, server]) assert.match(stderr, /"request_id":"asked-once"/)
+})
+
+test('a gateway tells its callers apart: none gets the kept answer of another, and no key is in its log', async (t) => {
+  const server = await startInProcess(t, { env: { MILLRACE_AUTH: 'keys' }, isBehindGateway: false })
+  const gateway = await startInProcess(t, { env: { ...gatewayOf(server.grpc), MILLRACE_AUTH: 'keys' } })
+  const key = readFileSync(join(server.dataDir, 'admin.key'), 'utf8').trim()
+  const createKey = (authorization: string) => {
+    const headers = { authorization, 'idempotency-key': '"1"', 'content-type': 'application/json' }
+    return request(gateway.http, '/v1/keys', { method: 'POST', body: '{"name":"shop","scopes":["read"]}', headers })
+  }
+
+  const made = await createKey(`Bearer ${key}`)
+  const again = await createKey(`Bearer ${key}`)
+  const other = await createKey('Bearer mr_000000000000_wrong')
+  const broken = await createKey(`Bearer\t${key}\u00e9`)
+
+  assert.deepEqual([made.status, again.status, other.status, broken.status], [201, 201, 401, 401])
+  assert.equal(again.text, made.text)
+  assert.ok(!gateway.stderr.includes(key))
+})
+
+test('a gateway outlives a search for what looks like the id of a key by a caller without one', async (t) => {
+  const server = await startInProcess(t, { env: { MILLRACE_AUTH: 'keys' }, isBehindGateway: false })
+  const gateway = await startServer(t, { env: { ...gatewayOf(server.grpc), MILLRACE_AUTH: 'keys' } })
+  for (let n = 0; n < 5; n++) assert.equal((await request(gateway.http, '/v1/find/AAAAAAAAAAAA')).status, 401)
+  assert.equal((await request(gateway.http, '/livez')).status, 200)
+})
+
+test('what a message cannot say is refused by a gateway as by its server, not taken for what was left out', async (t) => {
+  const server = await startInProcess(t, { isBehindGateway: false })
+  const gateway = await startInProcess(t, { env: gatewayOf(server.grpc) })
+  const key = { name: 'shop', scopes: ['read'] }
+  const wrong: [path: string, body: object, field: string][] = [
+    ['/v1/keys', { ...key, topics: [] }, 'topics'],
+    ['/v1/keys', { ...key, rate_per_second: 0 }, 'rate_per_second'],
+    ['/v1/keys', { ...key, rate_per_second: 0.5 }, 'rate_per_second'],
+    ['/v1/replay', { type: '' }, 'type'],
+    ['/v1/dead-letters/redrive', { rate: 0 }, 'rate'],
+    ['/v1/groups/events/landing/resume', { rate: 0 }, 'rate'],
+  ]
+  for (const { http } of [server, gateway])
+    for (const [path, body, field] of wrong) {
+      const headers = { 'content-type': 'application/json' }
+      const { status, text } = await request(http, path, { method: 'POST', headers, body: JSON.stringify(body) })
+      assert.deepEqual([status, JSON.parse(text).field], [400, field], `${path} ${JSON.stringify(body)}: ${text}`)
+    }
 })
 
 test('a gateway that stops tells subscribers to come back, and waits for none', async (t) => {

@@ -183,8 +183,8 @@ test('an error of a call about groups names the field', async (t) => {
     [() => administration.resumeGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
     [() => administration.deleteGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
     [() => administration.deleteGroup({ topic: 'events', group: 'unknown' }), 'not_found', 'group'],
-    [() => administration.deleteGroup({ topic: 'events', group: 'landing' }), 'failed_precondition', undefined],
-    [() => administration.deleteGroup({ topic: '_dead', group: 'dead' }), 'failed_precondition', undefined],
+    [() => administration.deleteGroup({ topic: 'events', group: 'landing' }), 'failed_precondition', 'group'],
+    [() => administration.deleteGroup({ topic: '_dead', group: 'dead' }), 'failed_precondition', 'group'],
   ]
   for (const [call, code, field] of refusals) {
     await assert.rejects(call(), (error: unknown) => {

@@ -100,3 +100,26 @@ test('the trace in the metadata of a stream is that of each of its messages', as
   await eventually(() => assert.deepEqual(Object.keys(seen).sort(), ['a', 'b']))
   for (const { attributes, trace } of Object.values(seen)) assert.deepEqual([attributes, trace], [ofCall, ofCall])
 })
+
+test('events that are made durable together keep the traces of their own calls', async (t) => {
+  const seen: Record<string, string | undefined> = {}
+  const handle = (event: HandledEvent) => {
+    seen[event.id] = event.attributes.traceparent
+  }
+  const server = await startInProcess(t, { handlers: [defineHandler({ group: 'local', handle })] })
+  const traceOf = (n: number) => `00-${traceId}-${String(n).padStart(16, '0')}-01`
+  const numbers = Array.from({ length: 40 }, (_, n) => n + 1)
+
+  const answers = numbers.map((n) =>
+    request(server.http, '/v1/events', {
+      method: 'POST',
+      // Every third call has no trace.
+      headers: { 'content-type': 'application/json', ...(n % 3 === 0 ? {} : { traceparent: traceOf(n) }) },
+      body: JSON.stringify({ id: String(n), type: 'in' }),
+    }),
+  )
+  assert.ok((await Promise.all(answers)).every(({ status }) => status === 202))
+
+  await eventually(() => assert.equal(Object.keys(seen).length, numbers.length))
+  for (const n of numbers) assert.equal(seen[n], n % 3 === 0 ? undefined : traceOf(n), `event ${n}`)
+})

@@ -6,6 +6,7 @@ import { compressionAlgorithms } from '@grpc/grpc-js'
 import { eventually } from '../eventually.test-support.ts'
 import { InflateBudget } from '../inflate-budget.ts'
 import { grpcStatus } from '../status.ts'
+import { CompressedMessages } from './compressed-messages.ts'
 import { openPublishStream, publish, publishMessage, rawClient, startTestServer } from './grpc-client.test-support.ts'
 import { frame, openSession, request } from './raw-call.test-support.ts'
 
@@ -82,4 +83,15 @@ test('the messages of one frame are inflated one at a time, and what finds no me
   pipeline.release()
   await Promise.all(held)
   await eventually(() => inflateBudget.bytes === 0)
+})
+
+test('a message whose call ends while it is inflated is not handed on, not even a part of it', async () => {
+  const inflateBudget = new InflateBudget()
+  const messages = new CompressedMessages('gzip', inflateBudget)
+  const inflating = messages.contentOf(frame(gzipSync(randomBytes(1024 * 1024)), 1))
+
+  messages.close()
+
+  await assert.rejects(inflating, { code: 'cancelled' })
+  assert.equal(inflateBudget.bytes, 0)
 })

@@ -73,7 +73,9 @@ export class CompressedMessages {
     this.#share.take(ownBytes)
     const inflater = new Inflater(this.#encoding, async () => rest.pop() ?? null)
     try {
-      for (let part = await inflater.next(); part !== null && !this.#isOver; part = await inflater.next()) {
+      for (let part = await inflater.next(); part !== null; part = await inflater.next()) {
+        // A part of it must not be taken for the message.
+        if (this.#isOver) throw new MillraceError('cancelled', 'the call has ended')
         length += part.length
         if (length > limits.maxMessageBytes) throw tooLarge(`more than ${limits.maxMessageBytes} bytes`)
         this.#share.take(part.length)

@@ -3,8 +3,9 @@
 import { once } from 'node:events'
 import { create } from '@bufbuild/protobuf'
 import type { ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
-import { toMillraceError } from '../../errors.ts'
+import { MillraceError, toMillraceError } from '../../errors.ts'
 import { type DownloadRequest, type DownloadResponse, DownloadResponseSchema } from '../../gen/millrace/v1/file_pb.ts'
+import type { ByteRange } from '../../lib/file-chunks.ts'
 import type { Files } from '../../pipeline/files.ts'
 import { fileRpcs as rpcs } from '../../wire/files.ts'
 import { richStatusOf } from './rich-status.ts'
@@ -30,11 +31,19 @@ export function fileHandlers(files: Files): UntypedServiceImplementation {
 const maxPauseMs = 3_600_000
 
 async function download(call: DownloadCall, files: Files, signal: AbortSignal): Promise<void> {
-  const { fileId, start, end } = call.request
-  const range = end === undefined ? undefined : { start: Number(start), end: Number(end) }
-  for await (const chunk of files.download(fileId, { signal, range })) {
+  const range = rangeOf(call.request)
+  for await (const chunk of files.download(call.request.fileId, { signal, range })) {
     if (call.write(create(DownloadResponseSchema, { chunk }))) continue
     await once(call, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(maxPauseMs)]) })
   }
   call.end()
+}
+
+/** Undefined: the whole file. Errors: `out_of_range`, naming the field. */
+function rangeOf({ start, end }: DownloadRequest): ByteRange | undefined {
+  if (end === undefined && start === 0n) return undefined
+  if (end !== undefined && start <= end && end <= Number.MAX_SAFE_INTEGER)
+    return { start: Number(start), end: Number(end) }
+  const problem = `the range begins at byte ${start} and ends at ${end ?? 'none'}: give an end that is not before start, or neither`
+  throw new MillraceError('out_of_range', problem, { field: 'end' })
 }

@@ -48,8 +48,8 @@ export async function authorize(access: AccessControl, request: FastifyRequest, 
 
 /** By the ticket in the URL, else by the header, else by the cookie. Errors: as `authorize`, and those of `refuseOtherOrigin`. */
 export function callerOf(access: AccessControl, request: FastifyRequest, need: Need): Caller | Promise<Caller> {
-  const { authorization, traceparent } = request.headers
-  const origin = { requestId: request.id, traceparent: traceparent?.toString() }
+  const { authorization, traceparent, tracestate } = request.headers
+  const origin = { requestId: request.id, traceparent: traceparent?.toString(), tracestate: tracestate?.toString() }
   if (need === 'open') return access.authorize(undefined, need, origin)
   const ticket = ticketOf(request)
   if (ticket !== null) return access.authorizeTicket(ticket, need, origin)

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { Access, type AccessControl } from '../access.ts'
 import { eventually } from '../eventually.test-support.ts'
 import { InflateBudget } from '../inflate-budget.ts'
+import { MemoryPipeline } from '../memory-pipeline.test-support.ts'
 import { openPost, post, startTestServer } from './http-client.test-support.ts'
 
 const br = (bytes: Uint8Array | string) =>
@@ -123,4 +126,37 @@ test('the budget counts the bodies that are kept until their answer', async (t) 
 
   assert.deepEqual([answer.status, answer.json.code], [429, 'backlogged'])
   await eventually(() => inflateBudget.bytes === 0)
+})
+
+test('a client that is gone before its body is read takes nothing of the budget', async (t) => {
+  const inflateBudget = new InflateBudget()
+  const pipeline = new MemoryPipeline()
+  const open = new Access(pipeline, false)
+  const [asked, checked, done] = [0, 1, 2].map(() => Promise.withResolvers<void>())
+  const access: AccessControl = {
+    needsKeys: false,
+    authorize: async () => {
+      asked!.resolve()
+      await checked!.promise
+      setImmediate(done!.resolve)
+      return open.authorize(undefined, 'open')
+    },
+    authorizeTicket: (ticket, need) => open.authorizeTicket(ticket, need),
+    authorizeSession: (session, need) => open.authorizeSession(session, need),
+    confirm: () => open.confirm(),
+    onEnded: (...call) => open.onEnded(...call),
+  }
+  const { port, metrics } = await startTestServer(t, { inflateBudget, access, pipeline })
+  const { request, answer } = openPost(port, { 'content-type': ndjson, 'content-encoding': 'br' })
+  request.write(br('{"type":"a"}'))
+  await asked!.promise
+
+  request.socket!.resetAndDestroy()
+  await assert.rejects(answer)
+  const noConnection = /_open_connections\{transport="http"\} 0/
+  while (!noConnection.test(String((await metrics.render(undefined)).body))) await setTimeout(5)
+  checked!.resolve()
+  await done!.promise
+
+  assert.equal(inflateBudget.bytes, 0)
 })

@@ -32,7 +32,9 @@ export function decodeBody({ raw, headers }: FastifyRequest, reply: FastifyReply
     if (encoding === null) return
     const chunks = new InflatedChunks(new BodyChunks(raw), encoding, new InflateShare(budget))
     Object.assign(raw, { [decodedBody]: chunks })
-    reply.raw.once('close', () => chunks.close())
+    // A client may be gone while its key was checked.
+    if (reply.raw.destroyed) chunks.close()
+    else reply.raw.once('close', () => chunks.close())
   } catch (thrown) {
     reply.header('accept-encoding', encodings.join(', '))
     throw thrown
@@ -97,7 +99,7 @@ class InflatedChunks implements Chunks {
   }
 
   hold(bytes: number): void {
-    this.#share.take(bytes)
+    this.#take(bytes)
   }
 
   close(): void {
@@ -106,8 +108,14 @@ class InflatedChunks implements Chunks {
     this.#share.release()
   }
 
+  /** What is taken after the end would never be given back. */
+  #take(bytes: number): void {
+    if (this.#closed) throw gone()
+    this.#share.take(bytes)
+  }
+
   #begin(): Inflater {
-    this.#share.take(inflaterBytes[this.#encoding])
+    this.#take(inflaterBytes[this.#encoding])
     return new Inflater(this.#encoding, () => this.#body.next(this.#maxWaitMs))
   }
 

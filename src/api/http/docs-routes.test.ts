@@ -126,7 +126,7 @@ test('/docs shows the document with files of this server alone', async (t) => {
   const { text: start } = await ask(`${url}/docs/start.js`)
   assert.match(start, /url: 'openapi\.json'/)
   assert.match(start, /validatorUrl: null/)
-  for (const file of ['package.json', '..%2Fpackage.json', 'index.html'])
+  for (const file of ['package.json', '..%2Fpackage.json', 'index.html', 'constructor'])
     assert.equal((await ask(`${url}/docs/${file}`)).status, 404, file)
 })
 

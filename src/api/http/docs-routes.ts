@@ -13,11 +13,11 @@ const html = 'text/html; charset=utf-8'
 const script = 'text/javascript; charset=utf-8'
 
 /** Files of the package that are sent, with their media types. */
-const files: Readonly<Record<string, string>> = {
-  'swagger-ui.css': 'text/css; charset=utf-8',
-  'swagger-ui-bundle.js': script,
-  'favicon-32x32.png': 'image/png',
-}
+const files = new Map([
+  ['swagger-ui.css', 'text/css; charset=utf-8'],
+  ['swagger-ui-bundle.js', script],
+  ['favicon-32x32.png', 'image/png'],
+])
 
 /** Its style sheet has images as data, and its components have styles of their own. */
 const contentSecurityPolicy =
@@ -61,7 +61,7 @@ export function addDocsRoutes(app: FastifyInstance, version: string): void {
     readQuery(request.query, [])
     const { file } = request.params
     if (file === 'start.js') return reply.header('content-type', script).send(start)
-    const type = files[file]
+    const type = files.get(file)
     if (type === undefined) throw new MillraceError('not_found', `/docs has no file ${file.slice(0, 80)}`)
     const url = new URL(`static/${file}`, import.meta.resolve('@fastify/swagger-ui'))
     return reply.headers({ 'content-type': type, 'cache-control': 'max-age=3600' }).send(createReadStream(url))

@@ -26,6 +26,7 @@ async function find(id: string, caller: Caller): Promise<Found[]> {
   const { administration, files, requests, agents, live } = pipeline
   const name = encodeURIComponent(id)
   const one = (kind: Found['kind'], path: string) => [{ kind, href: `/v1/${path}` }]
+  // None is awaited before all are: one that fails meanwhile would end the process.
   const found = await Promise.all([
     unlessMissing(administration.journey({ id })).then((is) => (is ? one('event', `events/${name}`) : [])),
     unlessMissing(administration.getDeadLetter(id)).then((is) =>
@@ -46,7 +47,7 @@ async function find(id: string, caller: Caller): Promise<Found[]> {
     live
       .subscribers()
       .then((all) => (all.some((is) => is.subscriberId === id) ? one('subscriber', 'subscribers') : [])),
-    grant.allows('admin') && (await hasKey(id, caller)) ? one('key', 'keys') : [],
+    hasKey(id, caller).then((is) => (is ? one('key', 'keys') : [])),
   ])
   return found.flat()
 }
@@ -70,7 +71,8 @@ async function unlessMissing(work: Promise<unknown>, otherEnds: readonly ErrorCo
 
 /** Keys are few, at most 10,000; they are listed only for what looks like the id of one. */
 async function hasKey(id: string, { pipeline, grant }: Caller): Promise<boolean> {
-  if (!/^[0-9A-Za-z]{12}$/.test(id) || grant.topics !== null || grant.types !== null) return false
+  if (!/^[0-9A-Za-z]{12}$/.test(id)) return false
+  if (!grant.allows('admin') || grant.topics !== null || grant.types !== null) return false
   for (let cursor: string | null = null; ; ) {
     const page: KeyPage = await pipeline.keys.list({ limit: 1000, cursor }).catch(noKeys)
     if (page.keys.some(({ keyId }) => keyId === id)) return true

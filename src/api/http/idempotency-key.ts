@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { MillraceError } from '../../errors.ts'
+import { type ErrorCode, MillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
 import { type Chunks, decodedBody, readBody } from './body-chunks.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -62,17 +62,22 @@ async function keyedRequestOf(request: FastifyRequest, maxBodyMs: number): Promi
   }
   const body = await readBody(raw, limits.maxMessageBytes, maxBodyMs)
   Object.assign(raw, { [decodedBody]: new WholeBody(body) })
-  const id = [caller.grant.keyId, routeOptions.url, key].join('\n')
+  // A gateway knows its callers by their keys alone.
+  const sender = createHash('sha256').update(headers.authorization ?? '')
+  const id = [caller.grant.keyId, sender.digest('base64'), routeOptions.url, key].join('\n')
   const hash = createHash('sha256')
     .update(`${url}\n${headers['content-type'] ?? ''}\n`)
     .update(body)
   return { id, fingerprint: hash.digest('base64') }
 }
 
+/** Nothing was done, and a gateway learns of it from its server. */
+const refusals: readonly ErrorCode[] = ['unauthenticated', 'permission_denied']
+
 /** Null: the request may be done again, because its outcome is unknown or another try may end otherwise. */
 function answerOf(reply: FastifyReply, payload: unknown): Answer | null {
   const { failure } = reply
-  if (failure !== null && (failure.retryable || failure.outcomeUnknown)) return null
+  if (failure !== null && (failure.retryable || failure.outcomeUnknown || refusals.includes(failure.code))) return null
   if (typeof payload !== 'string' && !Buffer.isBuffer(payload)) return null
   const headers = keptHeaders.flatMap((name) => {
     const value = reply.getHeader(name)

@@ -3,6 +3,7 @@
 //
 // A joined entry has the latest time of receipt: for each event it lies between its receipt and its acknowledgement.
 
+import { hasTrace } from '../../../event/batch-trace.ts'
 import { limits } from '../../../event/event.ts'
 import type { StreamRow } from '../file/books.ts'
 import type { NewEntry } from '../file/entry-table.ts'
@@ -43,9 +44,11 @@ export class EntryJoiner {
 
   /**
    * Adds a batch and returns its offset.
-   * @param isAlone whether it is to be an entry of its own: an outcome has one reply.
+   * @param hasReply an outcome has one reply: then it is an entry of its own.
    */
-  add(stream: StreamRow, { start, length, count, receivedAtMicros }: PackedBatch, isAlone = false): number {
+  add(stream: StreamRow, { start, length, count, receivedAtMicros }: PackedBatch, hasReply = false): number {
+    // An entry has one trace, for all of its events.
+    const isAlone = hasReply || hasTrace(this.#bytes, start)
     const open = this.#open.get(stream)
     if (open !== undefined && !isAlone && !open.isAlone && canJoin(open, start, length, count)) {
       const offset = stream.nextOffset + open.count
