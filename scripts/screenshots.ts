@@ -170,7 +170,7 @@ const shots: readonly Shot[] = [
     name: 'overview',
     open: async (page) => {
       await page.getByRole('heading', { name: 'Deployment' }).waitFor()
-      await page.locator('.flow.moving').first().waitFor({ state: 'attached' })
+      await page.locator('.flow-label.moving').first().waitFor({ state: 'attached' })
       await page.locator('.plot canvas').nth(3).waitFor()
     },
   },

@@ -3,18 +3,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { openBrowser, openConsole } from '../support/console-page.ts'
+import { logIn, openBrowser, openConsole } from '../support/console-page.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 
 test('keys', async (t) => {
   const server = await startInProcess(t, { env: { MILLRACE_AUTH: 'keys' } })
   const browser = await openBrowser(t)
   const adminKey = readFileSync(join(server.dataDir, 'admin.key'), 'utf8').trim()
-  const logIn = async (page: Page, key: string) => {
-    await page.getByLabel('Key', { exact: true }).fill(key)
-    await page.keyboard.press('Enter')
-    await page.getByRole('button', { name: 'Log out' }).waitFor()
-  }
   const create = async (page: Page, name: string, scope: string) => {
     await page.getByRole('button', { name: 'Create a key …' }).press('Enter')
     await page.getByLabel('Name: whose key it is').fill(name)

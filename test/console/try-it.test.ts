@@ -9,7 +9,7 @@ import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
 import { cleanup } from '../support/cleanup.ts'
-import { openBrowser, openConsole } from '../support/console-page.ts'
+import { logIn, openBrowser, openConsole } from '../support/console-page.ts'
 import { eventually } from '../support/eventually.ts'
 import { request } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
@@ -169,14 +169,12 @@ test('try it', async (t) => {
 
   await t.test('where keys are on, the curl line takes the key of the shell', async (t) => {
     const locked = await startInProcess(t, { env: { MILLRACE_AUTH: 'keys' } })
-    const page = await openConsole(t, browser, locked, '/')
-    const key = { name: 'admin', scopes: ['publish', 'read'], topics: null, types: null }
-    await page.route('**/v1/session', (route) => route.fulfill({ json: { needs_key: true, key } }))
-    await page.goto(`http://${locked.http}/#/try`)
-    await page.reload()
+    const key = readFileSync(join(locked.dataDir, 'admin.key'), 'utf8').trim()
+    const page = await openConsole(t, browser, locked, '/try')
+    await logIn(page, key)
     const line = await panel(page, 'Text analysis').locator('.command-line code').textContent()
 
-    const env = { ...process.env, MILLRACE_KEY: readFileSync(join(locked.dataDir, 'admin.key'), 'utf8').trim() }
+    const env = { ...process.env, MILLRACE_KEY: key }
     const { stdout } = await promisify(execFile)('sh', ['-c', `${line} --fail --silent`], { env })
     assert.equal(JSON.parse(stdout).words, 6)
   })

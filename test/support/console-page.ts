@@ -1,6 +1,8 @@
 // A page of the console in a real browser, in a window of its own, that must not break its rules.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import type { TestContext } from 'node:test'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { chromiumOptions } from './chromium.ts'
@@ -48,4 +50,29 @@ export async function openConsole(
   })
   await page.goto(`${origin}/#${path}`)
   return page
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+interface Violation {
+  readonly id: string
+  readonly help: string
+  readonly nodes: readonly { readonly target: readonly string[]; readonly failureSummary?: string }[]
+}
+
+/** What in the page, as it is now, keeps people from using it, as far as a program can tell. */
+export async function barriersOf(page: Page): Promise<readonly string[]> {
+  // Not as a script of the page: its content security policy refuses those.
+  await page.evaluate(`${axe}; undefined`)
+  const violations = await page.evaluate<readonly Violation[]>('axe.run().then(({ violations }) => violations)')
+  return violations.flatMap(({ id, help, nodes }) =>
+    nodes.map(({ target, failureSummary = '' }) => `${id}: ${help}: ${target.join(' ')}: ${failureSummary}`),
+  )
+}
+
+/** Logs in with a key where the server asks for one. */
+export async function logIn(page: Page, key: string): Promise<void> {
+  await page.getByLabel('Key', { exact: true }).fill(key)
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Log out' }).waitFor()
 }

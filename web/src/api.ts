@@ -102,6 +102,13 @@ export interface Status {
   readonly workers: number | null
 }
 
+export interface DeadLetterTotals {
+  readonly open: number
+  readonly redriven: number
+  /** Whether there are more than were counted. */
+  readonly more: boolean
+}
+
 /** Totals since the start of the answering process. */
 export interface Observations {
   readonly at_seconds: number
@@ -120,7 +127,7 @@ export interface Observations {
   }
   readonly store: {
     readonly events_bytes: number | null
-    readonly dead_letters: { readonly open: number; readonly redriven: number; readonly more: boolean } | null
+    readonly dead_letters: DeadLetterTotals | null
   } | null
 }
 
@@ -420,7 +427,7 @@ async function exchange(
       ...(signal === undefined ? {} : { signal }),
     })
   } catch (failure) {
-    if (signal?.aborted) throw failure
+    if (signal?.aborted && (failure as Error).name !== 'TimeoutError') throw failure
     throw new ApiProblem(0, 'unavailable', 'The server does not answer.')
   }
   const answered = await answer.text()

@@ -1,16 +1,17 @@
 // The frame of every page: name, navigation, the light of the server's state, and the login where keys are asked for.
 
-import { useQueryClient } from '@tanstack/react-query'
 import { lazy, Suspense } from 'react'
 import { Link, Route, Switch, useLocation } from 'wouter'
-import { api } from './api.ts'
+import { BrokenPage } from './components/broken-page.tsx'
 import { Empty } from './components/empty.tsx'
 import { FindBox } from './components/find-box.tsx'
+import { LogOut } from './components/log-out.tsx'
+import { ProblemNote } from './components/problem-note.tsx'
 import { StatusLight } from './components/status-light.tsx'
 import { ThemeSwitch } from './components/theme-switch.tsx'
 import { ObservedProvider } from './observed.tsx'
-import { pages } from './paths.ts'
-import { mayDo, useSession } from './session.ts'
+import { needsRead, pages } from './paths.ts'
+import { mayDo, useSession, useSessionQuery } from './session.ts'
 
 const Login = lazy(() => import('./components/login.tsx'))
 const OverviewPage = lazy(() => import('./overview/overview-page.tsx'))
@@ -23,8 +24,11 @@ const DeadLettersPage = lazy(() => import('./dead-letters/dead-letters-page.tsx'
 const WorkPage = lazy(() => import('./work/work-page.tsx'))
 const KeysPage = lazy(() => import('./keys/keys-page.tsx'))
 
+const loading = <p className="faint loading">Loading …</p>
+
 export function App() {
-  const session = useSession()
+  const { data: session, error } = useSessionQuery()
+  const [location] = useLocation()
   const isLoggedOut = session?.needs_key === true && session.key === null
   return (
     <ObservedProvider isWanted={mayDo(session, 'read')}>
@@ -44,7 +48,12 @@ export function App() {
         </div>
       </header>
       <main id="main" tabIndex={-1}>
-        <Suspense fallback={<p className="faint loading">Loading …</p>}>{isLoggedOut ? <Login /> : <Pages />}</Suspense>
+        <BrokenPage key={location}>
+          <Suspense fallback={loading}>
+            {session === undefined ? error === null ? loading : <ProblemNote problem={error} /> : null}
+            {session === undefined ? null : isLoggedOut ? <Login /> : <Pages />}
+          </Suspense>
+        </BrokenPage>
       </main>
     </ObservedProvider>
   )
@@ -66,20 +75,10 @@ function Navigation() {
   )
 }
 
-function LogOut({ name }: { readonly name: string }) {
-  const queries = useQueryClient()
-  const logOut = async () => {
-    await api.logOut()
-    await queries.resetQueries()
-  }
-  return (
-    <button type="button" className="quiet" title={`The session has the key ${name}`} onClick={logOut}>
-      Log out
-    </button>
-  )
-}
-
 function Pages() {
+  const mayRead = mayDo(useSession(), 'read')
+  const [location] = useLocation()
+  if (!mayRead && needsRead(location)) return <Empty>Your key has not the scope read, which this page needs.</Empty>
   return (
     <Switch>
       <Route path="/" component={OverviewPage} />

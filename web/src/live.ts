@@ -14,6 +14,8 @@ export interface Follower {
   readonly query: Readonly<Record<string, string | undefined>>
   /** Names of the events that are wanted. */
   readonly names: readonly string[]
+  /** A stream that is silent for so long is taken for lost; null: silence says nothing. */
+  readonly maxSilenceMs: number | null
   /** It takes the connection from those that are not. */
   readonly isForeground: boolean
   onEvent(name: string, data: string): void
@@ -28,6 +30,7 @@ export class LiveConnection {
   #current: Follower | null = null
   #lastEventId = ''
   #reopening: ReturnType<typeof setTimeout> | undefined
+  #silence: ReturnType<typeof setTimeout> | undefined
 
   constructor() {
     document.addEventListener('visibilitychange', () => this.#arrange())
@@ -63,6 +66,7 @@ export class LiveConnection {
     const resume = this.#lastEventId === '' ? {} : { last_event_id: this.#lastEventId }
     const stream = new EventSource(addressOf(follower.path, { ...follower.query, ...resume }))
     this.#stream = stream
+    this.#listen(follower)
     stream.onopen = () => follower.onState('open')
     stream.onerror = () => {
       follower.onState('lost')
@@ -72,9 +76,21 @@ export class LiveConnection {
     for (const name of follower.names) {
       stream.addEventListener(name, ({ data, lastEventId }) => {
         if (lastEventId !== '') this.#lastEventId = lastEventId
+        this.#listen(follower)
         follower.onEvent(name, data)
       })
     }
+  }
+
+  /** A network that is gone, or a server that hangs, ends no stream. */
+  #listen(follower: Follower): void {
+    clearTimeout(this.#silence)
+    if (follower.maxSilenceMs === null) return
+    this.#silence = setTimeout(() => {
+      this.#close()
+      follower.onState('lost')
+      this.#reopening = setTimeout(() => this.#arrange(), reopenAfterMs)
+    }, follower.maxSilenceMs)
   }
 
   #reopenLater(stream: EventSource): void {
@@ -87,6 +103,7 @@ export class LiveConnection {
 
   #close(): void {
     clearTimeout(this.#reopening)
+    clearTimeout(this.#silence)
     if (this.#stream === null) return
     this.#stream.close()
     this.#stream = null
@@ -101,6 +118,8 @@ interface Following {
   readonly query?: Readonly<Record<string, string | undefined>>
   readonly names: readonly string[]
   readonly onEvent: (name: string, data: string) => void
+  /** Default null. */
+  readonly maxSilenceMs?: number | null
   /** Default false. */
   readonly isForeground?: boolean
   /** Default true. */
@@ -109,7 +128,7 @@ interface Following {
 
 /** Follows while the component is shown. A change of path or query begins anew. */
 export function useLive(following: Following): LiveState {
-  const { path, query = {}, names, onEvent, isForeground = false, isWanted = true } = following
+  const { path, query = {}, names, onEvent, maxSilenceMs = null, isForeground = false, isWanted = true } = following
   const connection = use(LiveContext)
   const [state, setState] = useState<LiveState>('idle')
   const receive = useEffectEvent(onEvent)
@@ -120,6 +139,7 @@ export function useLive(following: Following): LiveState {
       path,
       query: JSON.parse(queryText),
       names: nameList.split(' '),
+      maxSilenceMs,
       isForeground,
       onEvent: (name, data) => receive(name, data),
       onState: setState,
@@ -128,6 +148,6 @@ export function useLive(following: Following): LiveState {
       end()
       setState('idle')
     }
-  }, [connection, path, queryText, nameList, isForeground, isWanted])
+  }, [connection, path, queryText, nameList, maxSilenceMs, isForeground, isWanted])
   return state
 }

@@ -1,6 +1,6 @@
 // Starts the console: one client of the API's answers, one live connection, one tree of components.
 
-import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { Router } from 'wouter'
@@ -16,13 +16,14 @@ import './styles/pages.css'
 
 applyTheme(storedTheme())
 
-const queries = new QueryClient({
-  queryCache: new QueryCache({
-    onError: (problem) => {
-      // Several are refused at once, again and again: each must not cancel the question of the one before.
-      if (isLoggedOut(problem)) queries.invalidateQueries({ queryKey: sessionQuery }, { cancelRefetch: false })
-    },
-  }),
+function onError(problem: Error): void {
+  // Several are refused at once, again and again: each must not cancel the question of the one before.
+  if (isLoggedOut(problem)) queries.invalidateQueries({ queryKey: sessionQuery }, { cancelRefetch: false })
+}
+
+const queries: QueryClient = new QueryClient({
+  queryCache: new QueryCache({ onError }),
+  mutationCache: new MutationCache({ onError }),
   defaultOptions: {
     queries: {
       // The pages refetch by themselves; a refused request stays refused.

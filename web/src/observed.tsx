@@ -9,6 +9,10 @@ import { useLive } from './live.ts'
 const askEveryMs = 2000
 const statusEvents = ['status']
 
+/** The server sends one a second. */
+const maxSilenceMs = 5000
+const maxAnswerMs = 5000
+
 /** Rates are those of the last few answers. */
 const maxRecent = 5
 
@@ -33,12 +37,13 @@ export function ObservedProvider({ isWanted, children }: { readonly isWanted: bo
     path: 'v1/status/live',
     names: statusEvents,
     onEvent: (_name, data) => add(JSON.parse(data)),
+    maxSilenceMs,
     isWanted,
   })
   const { error } = useQuery({
     queryKey: ['status'],
     queryFn: async ({ signal }) => {
-      const status = await api.status(signal)
+      const status = await api.status(AbortSignal.any([signal, AbortSignal.timeout(maxAnswerMs)]))
       add({ status, observations: null })
       return status.uptime_seconds
     },

@@ -9,6 +9,11 @@ export const pages = [
   { path: '/keys', name: 'Keys' },
 ] as const
 
+/** Whether nothing of the page can be shown without the scope read. */
+export function needsRead(location: string): boolean {
+  return location === '/' || /^\/(events\/|files\/|dead-letters|work)/.test(location)
+}
+
 /** The router decodes `%`, but not alike for every character. */
 function escaped(text: string): string {
   return encodeURIComponent(text).replaceAll('~', '%7E').replaceAll('%', '~')

@@ -5,9 +5,20 @@ import { ApiProblem, api, type Scope, type Session } from './api.ts'
 
 export const sessionQuery = ['session']
 
+const askAgainMs = 2000
+
 export function useSession(): Session | undefined {
-  const { data } = useQuery({ queryKey: sessionQuery, queryFn: api.session, staleTime: 60_000 })
-  return data
+  return useSessionQuery().data
+}
+
+export function useSessionQuery() {
+  return useQuery({
+    queryKey: sessionQuery,
+    queryFn: api.session,
+    staleTime: 60_000,
+    // Nothing is shown before it is known.
+    refetchInterval: ({ state }) => (state.data === undefined ? askAgainMs : false),
+  })
 }
 
 export function mayDo(session: Session | undefined, scope: Scope): boolean {

@@ -6,8 +6,12 @@ export type Theme = (typeof themes)[number]
 const storageName = 'millrace.theme'
 
 export function storedTheme(): Theme {
-  const stored = localStorage.getItem(storageName)
-  return themes.find((theme) => theme === stored) ?? 'system'
+  try {
+    const stored = localStorage.getItem(storageName)
+    return themes.find((theme) => theme === stored) ?? 'system'
+  } catch {
+    return 'system'
+  }
 }
 
 export function applyTheme(theme: Theme): void {
@@ -16,6 +20,10 @@ export function applyTheme(theme: Theme): void {
 }
 
 export function storeTheme(theme: Theme): void {
-  localStorage.setItem(storageName, theme)
   applyTheme(theme)
+  try {
+    localStorage.setItem(storageName, theme)
+  } catch {
+    // A browser that lets pages keep nothing has it until the page is left.
+  }
 }

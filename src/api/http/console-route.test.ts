@@ -28,7 +28,10 @@ test('the page is checked for a newer one each time, and runs no code of others;
 
   assert.deepEqual([page.statusCode, page.body], [200, '<p>page</p>'])
   assert.equal(page.headers['cache-control'], 'no-cache')
-  assert.equal(page.headers['content-security-policy'], "default-src 'self'; frame-ancestors 'none'")
+  assert.equal(
+    page.headers['content-security-policy'],
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  )
   assert.deepEqual([asset.statusCode, asset.body], [200, 'let a'])
   assert.equal(asset.headers['content-type'], 'text/javascript; charset=utf-8')
   assert.equal(asset.headers['cache-control'], 'public, max-age=31536000, immutable')

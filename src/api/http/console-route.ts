@@ -13,7 +13,7 @@ import { MillraceError } from '../../errors.ts'
 const builtConsole = new URL('../../../dist/console/', import.meta.url)
 
 /** Nothing but files of this server runs in the page, and no other page shows it in a frame. */
-const contentSecurityPolicy = "default-src 'self'; frame-ancestors 'none'"
+const contentSecurityPolicy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 const contentTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',

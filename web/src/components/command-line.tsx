@@ -12,7 +12,8 @@ export function CommandLine({ command }: { readonly command: string }) {
   }
   return (
     <div className="command-line">
-      <code>{command}</code>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a long command is scrolled by keyboard too */}
+      <code tabIndex={0}>{command}</code>
       {/* Browsers have no clipboard on pages without TLS, except those of this machine. */}
       {window.isSecureContext ? (
         <button type="button" className="quiet" onClick={copy}>

@@ -5,11 +5,14 @@ import { Hint } from './hint.tsx'
 /** A fault is known to the server within a few seconds, and must be here within five. */
 const askEveryMs = 1500
 
+/** A server or a network that hangs answers nothing, not even an error. */
+const maxAnswerMs = 3000
+
 /** Whether the server does its work: ok, degraded with the part's name, or down. */
 export function StatusLight() {
   const { data, isError } = useQuery({
     queryKey: ['readiness'],
-    queryFn: ({ signal }) => api.readiness(signal),
+    queryFn: ({ signal }) => api.readiness(AbortSignal.any([signal, AbortSignal.timeout(maxAnswerMs)])),
     refetchInterval: askEveryMs,
     retry: false,
   })

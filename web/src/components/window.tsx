@@ -15,6 +15,8 @@ export function Window({ title, description, isOpen, onClose, children }: Conten
   return (
     <Dialog.Root
       open={isOpen}
+      // A click beside it must not lose what was typed, or a key that is shown once.
+      disablePointerDismissal
       onOpenChange={(open) => {
         if (!open) onClose?.()
       }}

@@ -5,6 +5,7 @@ import { Empty } from '../components/empty.tsx'
 import { ProblemNote } from '../components/problem-note.tsx'
 import { TextField } from '../components/text-field.tsx'
 import { formatCount } from '../format.ts'
+import { mayDo, useSession } from '../session.ts'
 import { EventLine } from './event-line.tsx'
 
 const nothing = { topic: '', type: '', source: '', since: '', until: '' }
@@ -12,6 +13,11 @@ const pageLimit = 100
 
 /** Search of the rows in the database, newest first. */
 export function LandedEvents() {
+  if (mayDo(useSession(), 'read')) return <Search />
+  return <Empty>Your key has not the scope read, which a search needs.</Empty>
+}
+
+function Search() {
   const [filter, setFilter] = useState(nothing)
   const [applied, setApplied] = useState(nothing)
   const { data, error, hasNextPage, fetchNextPage, isFetching, refetch } = useInfiniteQuery({

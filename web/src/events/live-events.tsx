@@ -4,6 +4,7 @@ import { Empty } from '../components/empty.tsx'
 import { TextField } from '../components/text-field.tsx'
 import { formatCount } from '../format.ts'
 import type { LiveState } from '../live.ts'
+import { mayDo, useSession } from '../session.ts'
 import { useTopics } from '../topics.ts'
 import { EventLine } from './event-line.tsx'
 import { maxShownEvents, type TailFilter, type TailLine, useTail } from './tail.ts'
@@ -13,6 +14,11 @@ const linesBeyond = 12
 
 /** Events as they are accepted. */
 export function LiveEvents() {
+  if (mayDo(useSession(), 'subscribe')) return <Feed />
+  return <Empty>Your key has not the scope subscribe, which the live feed needs.</Empty>
+}
+
+function Feed() {
   const topics = useTopics()
   const [filter, setFilter] = useState<TailFilter>({ topic: 'events', type: '', source: '', subject: '' })
   const [applied, setApplied] = useState({ filter, round: 0 })

@@ -4,12 +4,15 @@ import { useQuery } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import { api, type EventPage, eventOf, type StoredEvent } from '../api.ts'
 import { type LiveState, useLive } from '../live.ts'
+import { mayDo, useSession } from '../session.ts'
 
 export const maxShownEvents = 2000
 const showEveryMs = 250
 /** Of what waits, only the newest will be shown. */
 const maxWaiting = 2 * maxShownEvents
 const maxListedEvents = 50
+/** So many lines of large events would fill the memory of the tab; a line shows the beginning only. */
+const maxKeptLength = 4096
 
 /** A line of the tail: an event, or what is missing before the next one. */
 export type TailLine =
@@ -55,7 +58,8 @@ export function useTail(filter: TailFilter, round: number, isPaused: boolean): T
   const received = useRef(0)
   const [shownReceived, showReceived] = useState(0)
   const [problem, setProblem] = useState<string | null>(null)
-  const isFiltered = filter.type !== '' || filter.source !== '' || filter.subject !== ''
+  const mayRead = mayDo(useSession(), 'read')
+  const isListed = mayRead && filter.type === '' && filter.source === '' && filter.subject === ''
   const {
     data: list,
     error,
@@ -63,20 +67,20 @@ export function useTail(filter: TailFilter, round: number, isPaused: boolean): T
   } = useQuery({
     queryKey: ['newest', filter.topic, round],
     queryFn: ({ signal }) => api.events({ topic: filter.topic, limit: maxListedEvents }, signal),
-    enabled: !isFiltered,
+    enabled: isListed,
     retry: false,
     gcTime: 0,
     staleTime: Number.POSITIVE_INFINITY,
   })
   const state = useLive({
     path: 'v1/events/live',
-    query: { ...filter, from: isFiltered ? 'now' : (list?.live_cursor ?? 'now') },
+    query: { ...filter, from: isListed ? (list?.live_cursor ?? 'now') : 'now' },
     names: feedEvents,
     isForeground: true,
-    isWanted: isFiltered || !isPending,
+    isWanted: !isListed || !isPending,
     onEvent: (name, data) => {
       if (name === 'problem') setProblem(JSON.parse(data).detail)
-      else waiting.current.push({ name, data })
+      else waiting.current.push({ name, data: data.length > maxKeptLength ? withoutData(data) : data })
       received.current += name === 'event' ? 1 : 0
       if (waiting.current.length > maxWaiting) waiting.current = waiting.current.slice(-maxShownEvents)
     },
@@ -108,6 +112,11 @@ export function useTail(filter: TailFilter, round: number, isPaused: boolean): T
 /** Below those that come. */
 function linesOf({ events }: EventPage): readonly TailLine[] {
   return events.map((event, index) => ({ is: 'event', key: -1 - index, event }))
+}
+
+function withoutData(text: string): string {
+  const { event_id, id, type, source, received_at } = eventOf(text)
+  return JSON.stringify({ event_id, id, type, source, received_at, data_omitted: 'it is large' })
 }
 
 function lineOf({ name, data }: Waiting, key: number): TailLine {

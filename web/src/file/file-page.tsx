@@ -46,7 +46,10 @@ export default function FilePage() {
             No worker has analyzed it yet. Where none serves file.analyze when a file comes, none is made later.
           </p>
         ) : (
-          <pre className="data">{formatJson(data.analysis)}</pre>
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a long analysis is scrolled by keyboard too
+          <pre className="data" tabIndex={0}>
+            {formatJson(data.analysis)}
+          </pre>
         )}
       </Section>
       <Section title="File">

@@ -118,7 +118,6 @@ function Made({ of, onClose }: { readonly of: CreatedKey; readonly onClose: () =
   return (
     <Window
       isOpen
-      onClose={onClose}
       title={`The key of ${of.name}`}
       description="It is shown this once, and stored nowhere. Copy it now; a program sends it as a bearer token."
     >

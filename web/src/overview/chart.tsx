@@ -23,9 +23,11 @@ interface Charted {
 
 const height = 132
 const shownSeconds = 900
+/** An older value is not that of now. */
+const recentSeconds = 10
 
 export function Chart({ title, times, series, format }: Charted) {
-  const last = series.map(({ values }) => values.findLast((value) => value !== null) ?? null)
+  const last = series.map(({ values }) => values.slice(-recentSeconds).findLast((value) => value !== null) ?? null)
   return (
     <figure className="chart">
       <figcaption>
@@ -85,7 +87,7 @@ function optionsOf(width: number, series: readonly Series[], format: (value: num
     height,
     legend: { show: false },
     cursor: { y: false, points: { show: false } },
-    padding: [8, 4, 0, 0],
+    padding: [8, 16, 0, 0],
     scales: {
       // What was before the server began is shown as empty.
       x: { range: (_plot, _first, last) => [last - shownSeconds, last] },

@@ -1,5 +1,5 @@
 import { useLayoutEffect, useRef, useState } from 'react'
-import type { Status } from '../api.ts'
+import type { DeadLetterTotals, Status } from '../api.ts'
 import type { Rates } from '../rates.ts'
 import { type Layout, layoutOf, lineOf, type Place } from './pipeline-layout.ts'
 import { type Arrow, type Box, pipelineModel } from './pipeline-model.ts'
@@ -7,7 +7,7 @@ import { type Arrow, type Box, pipelineModel } from './pipeline-model.ts'
 interface Drawing {
   readonly status: Status
   readonly rates: Rates
-  readonly openDeadLetters: number | null
+  readonly openDeadLetters: DeadLetterTotals | null
 }
 
 /** The pipeline as it is, with what flows on every arrow. */

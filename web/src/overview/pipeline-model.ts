@@ -1,6 +1,6 @@
 // The pipeline as boxes and arrows: what there is, how much flows, and what is stuck. Where each box stands is the layout's.
 
-import type { GroupStatus, LedgerRow, Status } from '../api.ts'
+import type { DeadLetterTotals, GroupStatus, LedgerRow, Status } from '../api.ts'
 import { formatCount, formatRate } from '../format.ts'
 import { deadLetterTopic, groupKey, lanes, type Rates } from '../rates.ts'
 
@@ -40,13 +40,13 @@ interface Group {
   readonly row: LedgerRow | undefined
 }
 
-export function pipelineModel(status: Status, rates: Rates, openDeadLetters: number | null): PipelineModel {
+export function pipelineModel(status: Status, rates: Rates, openDeadLetters: DeadLetterTotals | null): PipelineModel {
   const groups = status.topics
     .filter(({ name }) => name !== deadLetterTopic)
     .flatMap(({ name: topic, groups: of }) => of.map((group): Group => withRow(topic, group, status)))
     .toSorted((a, b) => urgency(b) - urgency(a))
   const shown = groups.slice(0, maxGroupBoxes)
-  const ends = endBoxes(shown, status, openDeadLetters)
+  const ends = endBoxes(shown, groups, status, openDeadLetters)
   return {
     boxes: [
       { id: 'producers', column: 'producers', title: 'Producers', detail: 'gRPC, HTTP', tone: 'plain' },
@@ -117,8 +117,13 @@ function endOf({ topic, status }: Group): End {
   return topic === 'heartbeats' && status.name === 'agents' ? 'agents' : 'handlers'
 }
 
-function endBoxes(groups: readonly Group[], { store }: Status, openDeadLetters: number | null): Box[] {
-  const used = new Set(groups.map(endOf))
+function endBoxes(
+  shown: readonly Group[],
+  groups: readonly Group[],
+  { store }: Status,
+  deadLetters: DeadLetterTotals | null,
+): Box[] {
+  const used = new Set(shown.map(endOf))
   const titles: Readonly<Record<End, string>> = {
     events: 'table events',
     agents: 'table agents',
@@ -138,8 +143,11 @@ function endBoxes(groups: readonly Group[], { store }: Status, openDeadLetters: 
       id: 'dead',
       column: 'ends',
       title: 'dead letters',
-      detail: openDeadLetters === null ? 'open: unknown' : `${formatCount(openDeadLetters)} open`,
-      tone: (openDeadLetters ?? 0) > 0 ? 'warn' : 'plain',
+      detail:
+        deadLetters === null
+          ? 'open: unknown'
+          : `${deadLetters.more ? 'more than ' : ''}${formatCount(deadLetters.open)} open`,
+      tone: (deadLetters?.open ?? 0) > 0 ? 'warn' : 'plain',
     },
   ]
 }
@@ -154,9 +162,10 @@ function deadArrow(group: Group, rates: Rates): Arrow {
   return { from: idOf(group), to: 'dead', label, isMoving: rate > 0, isDead: true }
 }
 
+/** Null when a part of it is not known. */
 function sum(values: readonly (number | null)[]): number | null {
   const known = values.filter((value) => value !== null)
-  return known.length === 0 ? null : known.reduce((total, value) => total + value, 0)
+  return known.length < values.length ? null : known.reduce((total, value) => total + value, 0)
 }
 
 function count(number: number, noun: string): string {
