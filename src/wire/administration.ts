@@ -219,9 +219,9 @@ const { method } = AdminService
 export const listEvents = rpc<EventQuery, EventPage>(
   method.listEvents,
   {
-    topic: optionalText,
-    type: optionalText,
-    source: optionalText,
+    topic: condition(text),
+    type: condition(text),
+    source: condition(text),
     sinceMicros: optionalTime,
     untilMicros: optionalTime,
     limit: defaultLimit,
@@ -262,8 +262,8 @@ export const administrationRpcs = {
       topic: orDefault(text, defaultTopic),
       group: orDefault(text, defaultReplayGroup),
       sinceMicros: optionalTime,
-      from: optionalText,
-      type: optionalText,
+      from: condition(text),
+      type: condition(text),
       rate,
       isDryRun: named('dryRun', flag),
       cursor: optionalText,
