@@ -62,7 +62,7 @@ test('the overview', async (t) => {
 
   await t.test('is reached by keyboard alone', async (t) => {
     const page = await openConsole(t, browser, server, '/keys')
-    await page.getByRole('heading', { name: 'Keys' }).waitFor()
+    await page.getByRole('heading', { name: 'Keys', exact: true }).waitFor()
 
     for (const name of ['Skip to the page', 'Millrace', 'Overview']) {
       await page.keyboard.press('Tab')

@@ -6,8 +6,6 @@ export const lanes: readonly Lane[] = ['high', 'normal', 'low']
 export const deadLetterTopic = '_dead'
 
 export interface Rates {
-  readonly accepted: number | null
-  readonly rejected: number | null
   readonly byLane: Readonly<Record<Lane, number | null>>
   readonly groups: ReadonlyMap<string, GroupRates>
 }
@@ -34,8 +32,6 @@ export function ratesOf(answers: readonly Observed[]): Rates {
   const lane = (name: Lane) =>
     perSecond(from?.published?.accepted_by_lane[name], to?.published?.accepted_by_lane[name], between)
   return {
-    accepted: acceptedRate(last, groups),
-    rejected: perSecond(from?.published?.rejected, to?.published?.rejected, between),
     byLane: { high: lane('high'), normal: lane('normal'), low: lane('low') },
     groups,
   }
@@ -45,18 +41,6 @@ function groupRates(first: Observed | undefined, row: LedgerRow, seconds: number
   const before = first?.status.ledger.find((each) => groupKey(each) === groupKey(row))
   const rate = (term: 'accepted' | 'landed' | 'dead') => perSecond(before?.[term], row[term], seconds)
   return { accepted: rate('accepted'), landed: rate('landed'), dead: rate('dead') }
-}
-
-/** Each event of a topic is accepted once for all its groups. Dead letters are no traffic of producers. */
-function acceptedRate(last: Observed | undefined, groups: ReadonlyMap<string, GroupRates>): number | null {
-  const topics = Map.groupBy(last?.status.ledger ?? [], ({ topic }) => topic)
-  topics.delete(deadLetterTopic)
-  const rates = [...topics.values()].map((rows) => {
-    const known = rows.map((row) => groups.get(groupKey(row))?.accepted ?? null).filter((rate) => rate !== null)
-    return known.length === 0 ? null : Math.max(...known)
-  })
-  const known = rates.filter((rate) => rate !== null)
-  return known.length === 0 ? null : known.reduce((sum, rate) => sum + rate, 0)
 }
 
 /** Null also when the total has fallen, because then it was reset. */

@@ -6,8 +6,6 @@ import { microsOf } from '../format.ts'
 export interface Bar {
   readonly key: number
   readonly step: JourneyStep
-  /** Microseconds since the first step; null: not recorded. */
-  readonly atMicros: number | null
   /** From the step before it in the same group. */
   readonly tookMicros: number | null
   /** What was done in that time: an attempt works, everything else waits. */
@@ -25,7 +23,6 @@ const maxGapByMedian = 6
 export function waterfallOf(steps: readonly JourneyStep[]): readonly Bar[] {
   const known = steps.flatMap(({ at }) => (at === null ? [] : [microsOf(at)]))
   const scale = scaleOf(known)
-  const start = Math.min(...known)
   const lastOf = new Map<string, number>()
   let accepted: number | null = null
   return steps.map((step, key) => {
@@ -41,7 +38,6 @@ export function waterfallOf(steps: readonly JourneyStep[]): readonly Bar[] {
     return {
       key,
       step,
-      atMicros: at === null ? null : at - start,
       tookMicros: at === null || before === null ? null : Math.max(0, at - before),
       is: step.step === 'ended' || step.step === 'failed' ? 'working' : 'waiting',
       from,

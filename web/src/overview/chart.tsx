@@ -24,7 +24,7 @@ interface Charted {
 const height = 132
 const shownSeconds = 900
 /** An older value is not that of now. */
-const recentSeconds = 10
+const recentSeconds = 20
 
 export function Chart({ title, times, series, format }: Charted) {
   const last = series.map(({ values }) => values.slice(-recentSeconds).findLast((value) => value !== null) ?? null)

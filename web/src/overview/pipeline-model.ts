@@ -87,7 +87,7 @@ function urgency({ topic, status, row }: Group): number {
   return (row?.accepted ?? 0) > 0 ? 1 : 0
 }
 
-export function isStuck({ state }: GroupStatus): boolean {
+function isStuck({ state }: GroupStatus): boolean {
   return state.is === 'paused' || state.is === 'outage' || state.is === 'no_worker'
 }
 
