@@ -103,11 +103,15 @@ const queries: Readonly<Record<string, string>> = {
   'GET /v1/events/live': '?topic=orders&live=long-poll&wait=0',
 }
 
+function assetOfConsole(): string {
+  return readdirSync(join(import.meta.dirname, '../../dist/console/assets'))[0]!
+}
+
 function pathOf(route: string, { ids }: Scene): string {
   const id = /dead-letters/.test(route) ? ids.letter : /files/.test(route) ? ids.file : ids.event
   const values: Record<string, string> = { topic: 'orders', group: 'billing', key: ids.event, type: 'text.analyze' }
   values.id = /requests/.test(route) ? 'asked-by-admin' : /agents/.test(route) ? 'edge-7' : id
-  values.file = 'swagger-ui.css'
+  values.file = /assets/.test(route) ? assetOfConsole() : 'swagger-ui.css'
   return route.replace(/^\S+ /, '').replace(/:(\w+)/g, (_, name: string) => values[name]!) + (queries[route] ?? '')
 }
 
@@ -126,9 +130,11 @@ function httpCall(scene: Scene, route: string): Call {
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
+      const text = response.ok && /\/status\/live$/.test(route) ? await beginningOf(response) : await response.text()
       return {
         status: response.status,
-        text: response.ok && /\/status\/live$/.test(route) ? await beginningOf(response) : await response.text(),
+        // `instance` names the request.
+        text: text.replace(/,"instance":"urn:millrace:request:[^"]*"/, ''),
         challenge: response.headers.get('www-authenticate'),
       }
     },
@@ -343,6 +349,7 @@ const ofNarrowKey: Readonly<Record<string, number | 'empty' | 'done'>> = {
   ...{ 'POST /v1/groups/:topic/:group/keys/:key/release': 404, 'GET /v1/status': 'done', 'GET /metrics': 403 },
   ...{ 'GET /v1/keys': 403, 'POST /v1/keys': 403, 'DELETE /v1/keys/:id': 403, 'POST /v1/tickets': 'done' },
   ...{ 'GET /v1/session': 'done', 'POST /v1/session': 'done', 'DELETE /v1/session': 'done' },
+  ...{ 'GET /assets/:file': 'done', 'GET /openapi.json': 'done', 'GET /docs': 'done', 'GET /docs/:file': 'done' },
   ...{ 'GET /version': 'done', 'GET /livez': 'done', 'GET /readyz': 'done', 'GET /healthz': 'done', 'GET /': 'done' },
   ...{ Publish: grpcStatus.NOT_FOUND, PublishStream: 'done', Produce: grpcStatus.NOT_FOUND },
   ...{ Request: grpcStatus.PERMISSION_DENIED, GetReply: grpcStatus.NOT_FOUND, Upload: grpcStatus.PERMISSION_DENIED },
