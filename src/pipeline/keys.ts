@@ -93,7 +93,7 @@ export interface Ticket {
 
 /** A browser's own way to use a key: made by a login, kept in a cookie. */
 export interface Session {
-  /** Not the key, and made anew by each login. */
+  /** Not the key; each login makes another one. */
   readonly session: string
   /** That of the key. */
   readonly grant: Grant

@@ -126,7 +126,7 @@ interface Following {
   readonly isWanted?: boolean
 }
 
-/** Follows while the component is shown. A change of path or query begins anew. */
+/** Follows while the component is shown. A change of path or query starts another stream. */
 export function useLive(following: Following): LiveState {
   const { path, query = {}, names, onEvent, maxSilenceMs = null, isForeground = false, isWanted = true } = following
   const connection = use(LiveContext)

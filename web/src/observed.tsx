@@ -54,7 +54,7 @@ export function ObservedProvider({ isWanted, children }: { readonly isWanted: bo
   return <ObservedContext value={{ answers, problem }}>{children}</ObservedContext>
 }
 
-/** Totals begin anew with each start of the server. */
+/** Totals begin at 0 with each start of the server. */
 function withNext(before: readonly Observed[], next: Observed): readonly Observed[] {
   const last = before.at(-1)
   if (last === undefined || next.status.uptime_seconds < last.status.uptime_seconds) return [next]

@@ -8,7 +8,7 @@ import { formatJson } from '../format.ts'
 import { newId } from '../new-id.ts'
 import { eventPath } from '../paths.ts'
 
-/** An editor with the event as it would be published anew. */
+/** An editor with the event as it would be published again. */
 export default function SendAgain({ event, onClose }: { readonly event: StoredEvent; readonly onClose: () => void }) {
   const [text, setText] = useState(() => formatJson(draftOf(event)))
   const send = useMutation({

@@ -48,7 +48,7 @@ interface Waiting {
  * Lists the newest landed events and goes on with what is accepted from there, so that nothing is missing between. The list
  * takes no patterns: with a filter the tail begins now.
  *
- * @param round another number begins anew.
+ * @param round another number starts again.
  * @param isPaused nothing is shown of what comes, until it goes on.
  */
 export function useTail(filter: TailFilter, round: number, isPaused: boolean): Tail {

@@ -51,7 +51,7 @@ export function Chart({ title, times, series, format }: Charted) {
 
 type Plotted = Omit<Charted, 'title'>
 
-/** The canvas has the colours of when it was made, so it is made anew with other ones. */
+/** The canvas has the colours of when it was made, so other colours need another canvas. */
 function Plot({ times, series, format }: Plotted) {
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<UPlot | null>(null)

@@ -1,6 +1,6 @@
 // What was done from this tab, newest first: kept in its session, so that a reload has it too.
 //
-// Work goes on while another page is shown; what ran when the page was loaded anew is not followed any more.
+// Work goes on while another page is shown; what ran when the page was reloaded is not followed any more.
 
 import { useSyncExternalStore } from 'react'
 import { newId } from '../new-id.ts'
@@ -15,7 +15,7 @@ export type ActivityKind = 'heartbeat' | 'text' | 'file' | 'event'
 
 /**
  * `waiting`: taken, and its end had not come while it was followed. `dead`: given up by a group. `left`: the page was
- * loaded anew meanwhile.
+ * reloaded meanwhile.
  */
 export type ActivityState = 'running' | 'done' | 'waiting' | 'dead' | 'failed' | 'cancelled' | 'left'
 

@@ -1550,7 +1550,7 @@ export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
  */
 export type ProcessStatus = Message<"millrace.v1.ProcessStatus"> & {
   /**
-   * Made anew at each start.
+   * Another one after each start.
    *
    * @generated from field: string id = 1;
    */
