@@ -1,21 +1,24 @@
-// Generates src/gen from proto/, and the .wasm beside each .wat; with --check only reports whether they are up to date.
-// Needs no network.
+// Generates src/gen from proto/, the .wasm beside each .wat, and the console's types of the HTTP API; with --check only
+// reports whether they are up to date. Needs no network.
 
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import wabt from 'wabt'
+import { apiTypes } from './api-types.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const generated = 'src/gen'
+const typesOfApi = 'web/src/gen/api-types.ts'
 
 try {
   buf('lint')
   const isCheck = process.argv.includes('--check')
   if (isCheck) checkGenerated()
   else buf('generate')
+  keep(typesOfApi, apiTypes(), isCheck)
   await assembleAll(isCheck)
 } catch (error) {
   console.error((error as Error).message)
@@ -31,10 +34,16 @@ async function assembleAll(isCheck: boolean): Promise<void> {
     const assembled = parseWat(file, readFileSync(source, 'utf8'))
     const { buffer } = assembled.toBinary({})
     assembled.destroy()
-    if (!isCheck) writeFileSync(target, buffer)
-    else if (!readFileSync(target).equals(buffer))
-      throw new Error(`${target} does not match ${file}; run: npm run generate`)
+    keep(target, buffer, isCheck)
   }
+}
+
+/** Writes the file, or throws when it is not as it would be written. */
+function keep(file: string, content: string | Uint8Array, isCheck: boolean): void {
+  const path = resolve(root, file)
+  if (!isCheck) writeFileSync(path, content)
+  else if (!readFileSync(path).equals(Buffer.from(content)))
+    throw new Error(`${path} is not up to date; run: npm run generate`)
 }
 
 function checkGenerated(): void {

@@ -1,12 +1,12 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
-import { api, type ListedGroup } from '../api.ts'
+import { api, type Group } from '../api.ts'
 import { ProblemNote } from '../components/problem-note.tsx'
 import { Window } from '../components/window.tsx'
 import { formatCount } from '../format.ts'
 import { groupsQuery } from './groups-query.ts'
 
 interface Deleting {
-  readonly group: ListedGroup
+  readonly group: Group
   readonly onClose: () => void
 }
 

@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { lazy, type ReactNode, Suspense, useState } from 'react'
-import { api, type ListedGroup } from '../api.ts'
+import { api, type Group } from '../api.ts'
 import { Badge, type Tone } from '../components/badge.tsx'
 import { ProblemNote } from '../components/problem-note.tsx'
 import { Count, Duration, Time } from '../components/values.tsx'
@@ -18,7 +18,7 @@ const RateWindow = lazy(() => import('./rate-window.tsx'))
 
 const windows = { pause: PauseWindow, rate: RateWindow, keys: HeldKeysWindow, delete: DeleteWindow }
 
-const tones: Readonly<Record<ListedGroup['state']['is'], Tone>> = {
+const tones: Readonly<Record<Group['state']['is'], Tone>> = {
   running: 'good',
   paused: 'warn',
   outage: 'bad',
@@ -27,7 +27,7 @@ const tones: Readonly<Record<ListedGroup['state']['is'], Tone>> = {
 }
 
 /** One group: its state and why, what waits, and what can be done. */
-export function GroupCard({ group }: { readonly group: ListedGroup }) {
+export function GroupCard({ group }: { readonly group: Group }) {
   const [open, setOpen] = useState<keyof typeof windows | null>(null)
   const OpenWindow = open === null ? null : windows[open]
   const { topic, name, state } = group
@@ -70,7 +70,7 @@ export function GroupCard({ group }: { readonly group: ListedGroup }) {
 }
 
 /** What holds it back, since when, and what to do. Nothing for one that runs freely. */
-function Why({ group: { state, rate, types } }: { readonly group: ListedGroup }) {
+function Why({ group: { state, rate, types } }: { readonly group: Group }) {
   const step =
     state.is === 'outage'
       ? 'Mend the cause; it goes on by itself, nothing is lost.'
@@ -98,7 +98,7 @@ function GroupActions({
   group,
   onOpen,
 }: {
-  readonly group: ListedGroup
+  readonly group: Group
   readonly onOpen: (name: keyof typeof windows) => void
 }) {
   const mayOperate = mayDo(useSession(), 'operate')
@@ -149,7 +149,7 @@ function GroupActions({
 }
 
 /** Whether there may be some. */
-function hasHeldKeys({ held, scheduled }: ListedGroup): boolean {
+function hasHeldKeys({ held, scheduled }: Group): boolean {
   return held !== 0 || scheduled !== 0
 }
 

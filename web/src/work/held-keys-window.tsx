@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import { api, type HeldKey, type ListedGroup, type ReleaseAction } from '../api.ts'
+import { api, type Group, type HeldKey, type ReleaseAction } from '../api.ts'
 import { ProblemNote } from '../components/problem-note.tsx'
 import { Count, Time } from '../components/values.tsx'
 import { Window } from '../components/window.tsx'
@@ -9,7 +9,7 @@ import { mayDo, useSession } from '../session.ts'
 import { groupsQuery } from './groups-query.ts'
 
 interface Holding {
-  readonly group: ListedGroup
+  readonly group: Group
   readonly onClose: () => void
 }
 

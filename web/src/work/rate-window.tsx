@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import { api, type ListedGroup } from '../api.ts'
+import { api, type Group } from '../api.ts'
 import { ProblemNote } from '../components/problem-note.tsx'
 import { TextField } from '../components/text-field.tsx'
 import { Window } from '../components/window.tsx'
@@ -8,7 +8,7 @@ import { formatSeconds } from '../format.ts'
 import { groupsQuery } from './groups-query.ts'
 
 interface Limiting {
-  readonly group: ListedGroup
+  readonly group: Group
   readonly onClose: () => void
 }
 

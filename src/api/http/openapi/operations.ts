@@ -37,8 +37,6 @@ const prefer = {
 }
 const running = { 202: jsonAnswer(object({ request_id: text, stage: oneOf('accepted', 'started') })) }
 const groupAnswer = (more: Readonly<Record<string, Schema>>) => ok(object({ topic: text, group: text, ...more }))
-const grant = object({ name: text, scopes: many, topics: many, types: many })
-const session = object({ needs_key: flag, key: orNull(grant) })
 const release = (summary: string): Operation => ({
   ...{ tag: 'Groups', summary, answers: groupAnswer({ key: text, action: text }) },
 })
@@ -60,17 +58,12 @@ export const operations: Readonly<Record<string, Operation>> = {
   'GET /v1/events': {
     ...{ tag: 'Events', summary: 'List landed events, newest first' },
     query: { topic: text, type: text, source: text, since: time, until: time, ...page },
-    answers: ok(pageOf('events', ref('StoredEvent'), { live_cursor: orNull(text) })),
+    answers: ok(ref('EventPage')),
   },
   'GET /v1/events/:id': {
     ...{ tag: 'Events', summary: 'Get an event and its journey' },
     query: { source: text },
-    answers: ok(
-      object({
-        event: ref('StoredEvent'),
-        journey: object({ state: oneOf('landed', 'dead', 'waiting'), steps: listOf(ref('JourneyStep')) }),
-      }),
-    ),
+    answers: ok(ref('Journey')),
   },
   'GET /v1/events/live': {
     ...{ tag: 'Live feed', summary: 'Follow events as they are accepted' },
@@ -98,7 +91,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{ tag: 'Dead letters', summary: 'List dead letters, newest first, or count them by cause' },
     query: { ...filter, by: oneOf('cause'), ...page },
     answers: ok({
-      oneOf: [pageOf('dead_letters', ref('DeadLetter')), object({ causes: listOf(ref('DeadLetterCause')) })],
+      oneOf: [ref('DeadLetterPage'), ref('DeadLetterCauses')],
     }),
   },
   'GET /v1/dead-letters/:id': {
@@ -106,13 +99,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'POST /v1/dead-letters/redrive': {
     ...{ tag: 'Dead letters', summary: 'Send the events of dead letters to their groups again' },
-    ...{ body: json(redriveBody), bodyIsRequired: true },
-    answers: ok(
-      object({
-        ...{ matched: count, redriven: count, skipped: count, failed_again: count },
-        ...{ stopped: orNull(text), next_cursor: orNull(text) },
-      }),
-    ),
+    ...{ body: json(redriveBody), bodyIsRequired: true, answers: ok(ref('RedriveAnswer')) },
   },
   'DELETE /v1/dead-letters/:id': {
     ...{ tag: 'Dead letters', summary: 'Delete a dead letter', answers: ok(object({ deleted: count })) },
@@ -133,7 +120,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   'GET /v1/groups/:topic/:group/keys': {
     ...{ tag: 'Groups', summary: 'List the keys whose events wait for the first of them', query: { limit } },
-    answers: ok(object({ keys: listOf(ref('HeldKey')), has_more: flag })),
+    answers: ok(ref('HeldKeys')),
   },
   'POST /v1/groups/:topic/:group/keys/:key/retry': release('Try the first event of a key once more'),
   'POST /v1/groups/:topic/:group/keys/:key/release': release('Give the first event of a key all its attempts again'),
@@ -161,7 +148,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 201: jsonAnswer(ref('StoredFile')) },
   },
   'GET /v1/files/:id': {
-    ...{ tag: 'Files', summary: 'Get what is known of a file, with its analysis', answers: ok(ref('File')) },
+    ...{ tag: 'Files', summary: 'Get what is known of a file, with its analysis', answers: ok(ref('FileDescription')) },
   },
   'GET /v1/files/:id/content': {
     ...{ tag: 'Files', summary: 'Get the bytes of a file', headers: { range: text } },
@@ -184,7 +171,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{ tag: 'Status', summary: 'Get the last 15 minutes of the process', answers: ok(ref('History')) },
   },
   'GET /v1/keys': {
-    ...{ tag: 'Keys', summary: 'List the API keys', query: page, answers: ok(pageOf('keys', ref('Key'))) },
+    ...{ tag: 'Keys', summary: 'List the API keys', query: page, answers: ok(pageOf('keys', ref('KeyDescription'))) },
   },
   'POST /v1/keys': {
     ...{ tag: 'Keys', summary: 'Make a key', body: json(keyBody), bodyIsRequired: true },
@@ -195,11 +182,11 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{ tag: 'Keys', summary: 'Make a ticket for a browser', body: json(ticketBody) },
     answers: { 201: jsonAnswer(object({ ticket: text, usable_until: time })) },
   },
-  'GET /v1/session': { tag: 'Keys', summary: 'Get what the session of a browser may do', answers: ok(session) },
+  'GET /v1/session': { tag: 'Keys', summary: 'Get what the session of a browser may do', answers: ok(ref('Session')) },
   'POST /v1/session': {
-    ...{ tag: 'Keys', summary: 'Log a browser in', body: json(sessionBody), answers: ok(session) },
+    ...{ tag: 'Keys', summary: 'Log a browser in', body: json(sessionBody), answers: ok(ref('Session')) },
   },
-  'DELETE /v1/session': { tag: 'Keys', summary: 'Log a browser out', answers: ok(session) },
+  'DELETE /v1/session': { tag: 'Keys', summary: 'Log a browser out', answers: ok(ref('Session')) },
   'GET /livez': { tag: 'Server', summary: 'Whether the process runs', answers: ok(object({ live: flag })) },
   'GET /readyz': {
     ...{ tag: 'Server', summary: 'Whether the process can do its work', query: { verbose: text } },

@@ -1,5 +1,7 @@
 // The JSON Schemas (2020-12) of what the API takes and answers, by the names under which the OpenAPI document has them.
 
+import { scopes } from '../../../pipeline/keys.ts'
+
 export type Schema = Readonly<Record<string, unknown>>
 
 export const text: Schema = { type: 'string' }
@@ -27,7 +29,13 @@ export function pageOf(name: string, items: Schema, more: Readonly<Record<string
   return object({ [name]: listOf(items), next_cursor: orNull(text), ...more })
 }
 
+/** A reference that `ref` cannot make before `schemas` is there. */
+const named = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
+
 const names: Schema = { type: 'object', additionalProperties: text }
+const lane = oneOf('low', 'normal', 'high')
+const lanes = object({ high: count, normal: count, low: count })
+const scope = oneOf(...scopes)
 const data = {
   data: { description: 'Any JSON; byte for byte.' },
   data_base64: { ...text, contentEncoding: 'base64', description: 'Data that is no JSON.' },
@@ -37,17 +45,20 @@ const groupMembers = {
   types: { ...listOf(text), description: 'Empty: all types.' },
   ...{ waiting: orNull(count), ready: orNull(count), scheduled: orNull(count), held: orNull(count) },
   ...{ in_flight: orNull(count), skipped: orNull(count), oldest_waiting_seconds: orNull(seconds) },
-  state: { $ref: '#/components/schemas/GroupState' },
+  state: named('GroupState'),
 }
 const ofGroup = { topic: text, group: text }
 const deadLetterMembers = {
   ...{ dead_letter_id: text, event_id: orNull(text), topic: text, group: text, type: text, source: text },
   ...{ code: text, message: text, attempts: count, first_failed_at: time, dead_at: time },
-  history: listOf(object({ attempt: count, at: time, code: text, message: text, position: text })),
+  history: {
+    ...listOf(named('FailedAttempt')),
+    description: 'Every attempt since the event was accepted or last redriven.',
+  },
   ...{ redriven_at: orNull(time), redrives: count },
 }
 const keyMembers = {
-  ...{ key_id: text, name: text, scopes: listOf(text), topics: orNull(listOf(text)), types: orNull(listOf(text)) },
+  ...{ key_id: text, name: text, scopes: listOf(scope), topics: orNull(listOf(text)), types: orNull(listOf(text)) },
   ...{ rate_per_second: orNull(count), created_at: time, expires_at: orNull(time), revoked_at: orNull(time) },
   last_used_at: orNull(time),
 }
@@ -59,14 +70,14 @@ export const schemas = {
     {
       type: { ...text, minLength: 1, maxLength: 255 },
       ...{ id: text, source: text, subject: text, time, ...data, data_content_type: text },
-      ...{ priority: oneOf('low', 'normal', 'high'), key: text, attributes: names },
+      ...{ priority: lane, key: text, attributes: names },
     },
     'id source subject time data data_base64 data_content_type priority key attributes'.split(' '),
   ),
   StoredEvent: object(
     {
       ...{ event_id: text, id: text, source: text, type: text, subject: text, time, received_at: time, topic: text },
-      ...{ priority: oneOf('low', 'normal', 'high'), key: text, data_content_type: text, attributes: names },
+      ...{ priority: lane, key: text, data_content_type: text, attributes: names },
       ...{ ...data, data_omitted: { ...text, description: 'Why the data is left out.' } },
     },
     ['data', 'data_base64', 'data_omitted'],
@@ -76,7 +87,7 @@ export const schemas = {
     {
       ...{ accepted: count, dropped: count },
       rejected: { ...count, description: 'NDJSON only: how many there are; at most 1,000 are listed.' },
-      rejections: listOf({ $ref: '#/components/schemas/Rejection' }),
+      rejections: listOf(named('Rejection')),
       durability: oneOf('memory', 'broker', 'disk', 'replicated'),
     },
     ['rejected'],
@@ -88,13 +99,19 @@ export const schemas = {
       field: { ...text, description: 'What is wrong.' },
       instance: { ...text, description: 'Ends with the id of the request.' },
       ...{ accepted: count, dropped: count, rejected: count },
-      rejections: listOf({ $ref: '#/components/schemas/Rejection' }),
+      rejections: listOf(named('Rejection')),
     },
     ['field', 'instance', 'accepted', 'dropped', 'rejected', 'rejections'],
   ),
+  EventPage: pageOf('events', named('StoredEvent'), { live_cursor: orNull(text) }),
+  Journey: object({
+    event: named('StoredEvent'),
+    journey: object({ state: oneOf('landed', 'dead', 'waiting'), steps: listOf(named('JourneyStep')) }),
+  }),
   JourneyStep: object(
     {
-      ...{ step: text, at: orNull(time), group: text, attempt: count, code: text, message: text, position: text },
+      step: oneOf(...'accepted landed failed dead redriven handed_out begun ended settled not_kept'.split(' ')),
+      ...{ at: orNull(time), group: text, attempt: count, code: text, message: text, position: text },
       dead_letter_id: text,
     },
     ['group', 'attempt', 'code', 'message', 'position', 'dead_letter_id'],
@@ -102,20 +119,30 @@ export const schemas = {
   Gap: object({
     ...{ dropped: orNull(count), from: text, to: text, reason: oneOf('slow', 'trimmed', 'lost') },
   }),
+  FailedAttempt: object({ attempt: count, at: time, code: text, message: text, position: text }),
   DeadLetter: object(deadLetterMembers),
+  DeadLetterPage: pageOf('dead_letters', named('DeadLetter')),
   DeadLetterDetail: object({
     ...deadLetterMembers,
     damaged_base64: orNull({ ...text, contentEncoding: 'base64' }),
-    event: orNull({ $ref: '#/components/schemas/StoredEvent' }),
+    event: orNull(named('StoredEvent')),
   }),
   DeadLetterCause: object({
     ...{ ...ofGroup, type: text, code: text, message: text, dead_letters: count, first_dead_at: time },
     last_dead_at: time,
   }),
+  DeadLetterCauses: object({ causes: listOf(named('DeadLetterCause')) }),
+  RedriveAnswer: object({
+    ...{ matched: count, redriven: count, skipped: count, failed_again: count },
+    stopped: { ...orNull(text), description: 'Why it ended before the last letter.' },
+    next_cursor: orNull(text),
+  }),
   GroupState: object({
     is: oneOf('running', 'paused', 'outage', 'no_worker', 'limited'),
-    ...{ by: orNull(text), reason: orNull(text), since: orNull(time) },
+    by: { enum: ['person', 'system', null] },
+    ...{ reason: orNull(text), since: orNull(time) },
   }),
+  GroupStatus: object(groupMembers),
   Group: object({
     ...{ topic: text, ...groupMembers, rate: orNull(count) },
     options: orNull(
@@ -127,17 +154,22 @@ export const schemas = {
     ),
   }),
   HeldKey: object({
-    ...{ key: text, partition: count, priority: text, events: count, attempts: count, due_at: orNull(time) },
+    ...{ key: text, partition: count, priority: lane },
+    events: { ...count, description: 'That wait, the first one included.' },
+    attempts: { ...count, description: 'That the first one has had.' },
+    due_at: { ...orNull(time), description: 'Null: when a person lets it go.' },
   }),
+  HeldKeys: object({ keys: listOf(named('HeldKey')), has_more: flag }),
   Worker: object({ ...ofGroup, peer: text, since: time, in_flight: count, max_in_flight: count }),
   Subscriber: object({
-    ...{ subscriber_id: text, topic: text, since: time, is_live: flag, lag_events: orNull(count) },
+    ...{ subscriber_id: text, topic: text, since: time, lag_events: orNull(count) },
+    is_live: { ...flag, description: 'False while it reads what was before it began.' },
     ...{ buffered_events: count, buffered_bytes: count, sent_events: count, dropped_events: orNull(count) },
   }),
   Agent: object({ agent_id: text, last_seen: time, online: flag, metadata: { type: 'object' } }),
-  File: object({ ...fileMembers, filename: text, content_type: text, received_at: time }),
+  FileDescription: object({ ...fileMembers, filename: text, content_type: text, received_at: time }),
   StoredFile: object(fileMembers),
-  Key: object(keyMembers),
+  KeyDescription: object(keyMembers),
   CreatedKey: object({ key: { ...text, description: 'The key; it is told this once.' }, ...keyMembers }),
   Found: object({
     kind: oneOf('event', 'dead_letter', 'file', 'request', 'agent', 'group', 'subscriber', 'key'),
@@ -147,7 +179,7 @@ export const schemas = {
   Readiness: object(
     {
       ...{ ready: flag, state: oneOf('ready', 'degraded', 'unready') },
-      causes: listOf({ $ref: '#/components/schemas/Cause' }),
+      causes: listOf(named('Cause')),
       components: listOf(object({ name: text, state: text })),
     },
     ['components'],
@@ -157,28 +189,48 @@ export const schemas = {
     log: object({ driver: text, epoch: orNull(count) }),
     store: object({ driver: text, up: flag }),
     state: oneOf('ready', 'degraded', 'unready'),
-    causes: listOf({ $ref: '#/components/schemas/Cause' }),
-    topics: listOf(object({ name: text, partitions: count, groups: listOf(object(groupMembers)) })),
-    ledger: listOf(
-      object({
-        ...{ ...ofGroup, accepted: orNull(count), reopened: orNull(count), waiting: orNull(count) },
-        ...{ landed: orNull(count), dead: orNull(count), lost: orNull(count), balanced: orNull(flag) },
-      }),
-    ),
-    processes: listOf(object({ id: text, roles: listOf(text), host: text, version: text, started_at: time })),
+    causes: listOf(named('Cause')),
+    topics: listOf(named('TopicStatus')),
+    ledger: listOf(named('LedgerRow')),
+    processes: listOf(named('ServerProcess')),
     ...{ subscribers: orNull(count), workers: orNull(count) },
   }),
+  TopicStatus: object({ name: text, partitions: count, groups: listOf(named('GroupStatus')) }),
+  LedgerRow: object({
+    ...{ ...ofGroup, accepted: orNull(count), reopened: orNull(count), waiting: orNull(count) },
+    ...{ landed: orNull(count), dead: orNull(count), lost: orNull(count), balanced: orNull(flag) },
+  }),
+  ServerProcess: object({ id: text, roles: listOf(text), host: text, version: text, started_at: time }),
   Observations: object({
     at_seconds: seconds,
-    published: orNull({ type: 'object' }),
+    published: orNull(
+      object({ received: count, accepted: count, rejected: count, dropped: count, accepted_by_lane: lanes }),
+    ),
     landing: orNull({ type: 'object' }),
     log: object({
       ...{ used_bytes: orNull(count), limit_bytes: orNull(count), problem: orNull(text), persistence: text },
     }),
-    store: orNull({ type: 'object' }),
+    store: orNull(
+      object({
+        events_bytes: orNull(count),
+        dead_letters: orNull(named('DeadLetterTotals')),
+        ...{ recent: orNull({ type: 'object' }), statements: orNull({ type: 'object' }) },
+      }),
+    ),
+  }),
+  DeadLetterTotals: object({
+    ...{ open: count, redriven: count },
+    more: { ...flag, description: 'Whether there are more than were counted.' },
+  }),
+  Observed: object({ status: named('Status'), observations: orNull(named('Observations')) }),
+  Session: object({
+    needs_key: flag,
+    key: orNull(
+      object({ name: text, scopes: listOf(scope), topics: orNull(listOf(text)), types: orNull(listOf(text)) }),
+    ),
   }),
   History: object({
-    seconds: listOf(number),
+    seconds: { ...listOf(number), description: 'Since 1970; each of the other lists has one value for each.' },
     ...{ accepted: series(count), rejected: series(count), landed: series(count), dead: series(count) },
     ...{ waiting: series(count), landing_p50_seconds: series(seconds), landing_p99_seconds: series(seconds) },
   }),
