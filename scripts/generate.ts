@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import wabt from 'wabt'
-import { apiTypes } from './api-types.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const generated = 'src/gen'
@@ -18,6 +17,8 @@ try {
   const isCheck = process.argv.includes('--check')
   if (isCheck) checkGenerated()
   else buf('generate')
+  // Not before: it imports what was just generated.
+  const { apiTypes } = await import('./api-types.ts')
   keep(typesOfApi, apiTypes(), isCheck)
   await assembleAll(isCheck)
 } catch (error) {

@@ -26,6 +26,7 @@ export const keyField = 'authorization'
 export const scopeField = 'scope'
 
 const ticketPrefix = 'mrt_'
+const sessionPrefix = 'mrs_'
 
 /** What is known of a call besides its key. */
 export interface CallOrigin {
@@ -46,6 +47,8 @@ export interface AccessControl {
    * when the server has answered.
    */
   confirm(caller: Caller): Promise<void>
+  /** What the caller may do; null without a key. A gateway asks the server. Errors: `unauthenticated`. */
+  grantOf(caller: Caller): Promise<Grant | null>
   onEnded(caller: Caller, listener: () => void): () => void
 }
 
@@ -73,6 +76,7 @@ export class Access implements AccessControl {
     const key = bearerOf(authorization)
     if (key === null) throw missing()
     if (key.startsWith(ticketPrefix)) return this.authorizeTicket(key, need)
+    if (key.startsWith(sessionPrefix)) return this.authorizeSession(key, need)
     const grant = this.#pipeline.keys.check(key)
     return grant instanceof Promise ? grant.then((found) => this.#callerOf(found, need)) : this.#callerOf(grant, need)
   }
@@ -98,6 +102,10 @@ export class Access implements AccessControl {
   }
 
   async confirm(): Promise<void> {}
+
+  async grantOf({ grant }: Caller): Promise<Grant | null> {
+    return grant === everything ? null : grant
+  }
 
   #callerOf(grant: Grant | null, need: Need): Caller {
     if (grant === null) throw wrongKey()

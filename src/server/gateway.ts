@@ -4,6 +4,8 @@
 
 import { everything } from '../access/grant.ts'
 import { type AccessControl, type Caller, type CallOrigin, wrongKey } from '../api/access.ts'
+import { bearerOf } from '../api/bearer.ts'
+import type { Need } from '../api/scopes.ts'
 import { ServerCertificate } from '../api/server-certificate.ts'
 import { startApi } from '../api/start-api.ts'
 import { RemoteServer } from '../client/remote-server.ts'
@@ -11,6 +13,7 @@ import { secureContextOf } from '../client/secure-context.ts'
 import { type Config, needsKeys } from '../config/config.ts'
 import { readClientTls } from '../config/tls-files.ts'
 import { traceAttributesOf, traceContextOf } from '../event/trace-context.ts'
+import type { Grant } from '../pipeline/keys.ts'
 import { Health } from '../telemetry/health.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
@@ -71,32 +74,41 @@ export async function startGateway(config: Config, options: ServerOptions): Prom
 class PassedOnAccess implements AccessControl {
   readonly needsKeys: boolean
   readonly #server: RemoteServer
+  /** What each caller sent. */
+  readonly #credentials = new WeakMap<Caller, string>()
 
   constructor(server: RemoteServer, areKeysNeeded: boolean) {
     this.#server = server
     this.needsKeys = areKeysNeeded
   }
 
-  authorize(authorization: string | undefined, _need: unknown, origin?: CallOrigin): Caller {
+  authorize(authorization: string | undefined, _need: Need, origin?: CallOrigin): Caller {
     // The library would put it into the text of an error, and that is logged.
     if (authorization !== undefined && !isMetadata.test(authorization)) throw wrongKey()
     const trace = traceContextOf(origin?.traceparent, origin?.tracestate)
     const ofTrace = trace === undefined ? {} : Object.fromEntries(traceAttributesOf(trace))
     const metadata = { authorization, 'x-request-id': origin?.requestId, ...ofTrace }
-    return { grant: everything, pipeline: this.#server.pipelineOf(metadata) }
+    const caller = { grant: everything, pipeline: this.#server.pipelineOf(metadata) }
+    const credential = bearerOf(authorization)
+    if (credential !== null) this.#credentials.set(caller, credential)
+    return caller
   }
 
-  async authorizeTicket(ticket: string, need: unknown, origin?: CallOrigin): Promise<Caller> {
+  async authorizeTicket(ticket: string, need: Need, origin?: CallOrigin): Promise<Caller> {
     return this.authorize(`Bearer ${ticket}`, need, origin)
   }
 
-  /** None is made here. */
-  authorizeSession(): Promise<Caller> {
-    return Promise.reject(wrongKey())
+  async authorizeSession(session: string, need: Need, origin?: CallOrigin): Promise<Caller> {
+    return this.authorize(`Bearer ${session}`, need, origin)
   }
 
   async confirm({ pipeline }: Caller): Promise<void> {
     await pipeline.status()
+  }
+
+  async grantOf(caller: Caller): Promise<Grant | null> {
+    const credential = this.#credentials.get(caller)
+    return credential === undefined ? null : await caller.pipeline.keys.check(credential)
   }
 
   /** The server ends what its callers have open. */

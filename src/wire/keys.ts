@@ -9,6 +9,7 @@ import type {
   KeyRequest,
   KeyRights,
   Scope,
+  Session,
   Ticket,
   TicketRequest,
 } from '../pipeline/keys.ts'
@@ -33,6 +34,9 @@ import {
 
 /** What a key allows. */
 export type CheckedKey = Omit<Grant, 'allows' | 'allowsTopic' | 'allowsType'>
+
+/** A session, with what it allows. */
+export type CheckedSession = Omit<Session, 'grant'> & { readonly grant: CheckedKey }
 
 const rights: Table<KeyRights> = {
   name: text,
@@ -81,6 +85,11 @@ export const keyRpcs = {
       usableForSeconds: named('usableFor', orNull(durationInSeconds)),
     },
     { ticket: text, usableUntilMicros: time },
+  ),
+  createSession: rpc<{ readonly key: string }, CheckedSession>(
+    method.createSession,
+    { key: text },
+    { session: text, usableForSeconds: named('usableFor', durationInSeconds), grant: object(checkedKey) },
   ),
   check: rpc<{ readonly key: string }, CheckedKey>(method.checkKey, { key: text }, checkedKey),
 }

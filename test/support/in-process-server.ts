@@ -16,6 +16,9 @@ import { cleanup } from './cleanup.ts'
 import { type ServerOptions as ProcessOptions, type ServerProcess, serverEnvironment } from './server-process.ts'
 import { tempDirectory } from './temp-directory.ts'
 
+/** Those that a gateway has as its server has them. */
+const settingsOfDoor = ['MILLRACE_AUTH', 'MILLRACE_CORS_ORIGINS']
+
 export type InProcessOptions = Pick<ProcessOptions, 'dataDir' | 'env' | 'topics'> &
   Partial<Parts> & {
     /** Whether its HTTP address is that of a gateway in front of it. Default: as TEST_THROUGH_GATEWAY says, for all of them. */
@@ -99,7 +102,8 @@ export class InProcessServer {
     })
     this.#addresses = this.#running.addresses
     if (!isBehindGateway || this.grpc === '') return
-    const gateway = { MILLRACE_ROLES: 'gateway', MILLRACE_UPSTREAM: this.grpc }
+    const shared = Object.entries(env).filter(([name]) => settingsOfDoor.includes(name))
+    const gateway = { ...Object.fromEntries(shared), MILLRACE_ROLES: 'gateway', MILLRACE_UPSTREAM: this.grpc }
     this.#gateway = await startServer(configOf(gateway), { version: '0.0.0', logger })
   }
 

@@ -1,9 +1,9 @@
 // KeyService: API keys.
 
 import type { UntypedServiceImplementation } from '@grpc/grpc-js'
-import { MillraceError } from '../../errors.ts'
 import type { Grant, Keys } from '../../pipeline/keys.ts'
 import { keyRpcs as rpcs } from '../../wire/keys.ts'
+import { wrongKey } from '../access.ts'
 import { done, unary } from './unary.ts'
 
 export function keyHandlers(keys: Keys): UntypedServiceImplementation {
@@ -14,12 +14,17 @@ export function keyHandlers(keys: Keys): UntypedServiceImplementation {
     createTicket: unary(rpcs.createTicket, async ({ key, ...request }) =>
       keys.createTicket(await grantOf(keys, key), request),
     ),
+    createSession: unary(rpcs.createSession, async ({ key }) => (await keys.createSession(key)) ?? throwWrongKey()),
     checkKey: unary(rpcs.check, ({ key }) => grantOf(keys, key)),
   }
 }
 
-async function grantOf(keys: Keys, key: string): Promise<Grant> {
-  const grant = await keys.check(key)
-  if (grant === null) throw new MillraceError('unauthenticated', 'the key is not valid')
-  return grant
+/** Of a key, a ticket or a session. */
+async function grantOf(keys: Keys, text: string): Promise<Grant> {
+  const grant = (await keys.check(text)) ?? (await keys.checkTicket(text)) ?? (await keys.checkSession(text))
+  return grant ?? throwWrongKey()
+}
+
+function throwWrongKey(): never {
+  throw wrongKey()
 }

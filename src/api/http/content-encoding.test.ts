@@ -144,6 +144,7 @@ test('a client that is gone before its body is read takes nothing of the budget'
     authorizeTicket: (ticket, need) => open.authorizeTicket(ticket, need),
     authorizeSession: (session, need) => open.authorizeSession(session, need),
     confirm: () => open.confirm(),
+    grantOf: (caller) => open.grantOf(caller),
     onEnded: (...call) => open.onEnded(...call),
   }
   const { port, metrics } = await startTestServer(t, { inflateBudget, access, pipeline })

@@ -122,7 +122,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addAgentRoutes(app, pages, times)
     addFileRoutes(app, times)
     addRequestRoutes(app, times)
-    addKeyRoutes(app, pages, times)
+    addKeyRoutes(app, access, pages, times)
     addSessionRoutes(app, { access, times, isEncrypted: options.certificate != null })
   }
   const scheme = options.certificate == null ? 'http' : 'https'

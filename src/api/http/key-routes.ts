@@ -6,7 +6,7 @@ import { MillraceError } from '../../errors.ts'
 import { formatRfc3339 } from '../../lib/rfc3339.ts'
 import type { Scope } from '../../pipeline/keys.ts'
 import { keyDescription } from '../../wire/keys.ts'
-import { keyField } from '../access.ts'
+import { type AccessControl, keyField } from '../access.ts'
 import { bearerOf } from '../bearer.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -38,7 +38,7 @@ interface KeyRoute {
   readonly Params: { readonly id: string }
 }
 
-export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: HttpTimes): void {
+export function addKeyRoutes(app: FastifyInstance, access: AccessControl, pages: PageSender, times: HttpTimes): void {
   const { maxAnswerMs } = times
   app.get('/v1/keys', async (request, reply) => {
     const { limit, cursor } = readQuery(request.query, ['limit', 'cursor'])
@@ -75,7 +75,7 @@ export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: Htt
     const { keys } = request.caller.pipeline
     const key = bearerOf(request.headers.authorization)
     // With the cookie of a session the key is known.
-    const grant = key === null ? request.caller.grant : await keys.check(key)
+    const grant = key === null ? await access.grantOf(request.caller) : await keys.check(key)
     if (grant === null) {
       const problem = 'a ticket is made with a key: send it as authorization: Bearer $MILLRACE_KEY'
       throw new MillraceError('unauthenticated', problem, key === null ? { field: keyField } : {})

@@ -4,7 +4,6 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import * as v from 'valibot'
-import { everything } from '../../access/grant.ts'
 import { MillraceError } from '../../errors.ts'
 import type { Grant } from '../../pipeline/keys.ts'
 import { type AccessControl, wrongKey } from '../access.ts'
@@ -61,11 +60,10 @@ export function addSessionRoutes(app: FastifyInstance, { access, times, isEncryp
   })
 }
 
-/** That of the key, the ticket or the session of the request; null without a valid one, and on a gateway, which knows none. */
+/** That of the key, the ticket or the session of the request; null without a valid one. */
 async function grantOf(access: AccessControl, request: FastifyRequest): Promise<Grant | null> {
   try {
-    const { grant } = await callerOf(access, request, 'any')
-    return grant === everything ? null : grant
+    return await access.grantOf(await callerOf(access, request, 'any'))
   } catch (thrown) {
     if (thrown instanceof MillraceError && thrown.code === 'unauthenticated') return null
     throw thrown

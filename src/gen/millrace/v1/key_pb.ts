@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/key.proto.
  */
 export const file_millrace_v1_key: GenFile = /*@__PURE__*/
-  fileDesc("ChVtaWxscmFjZS92MS9rZXkucHJvdG8SC21pbGxyYWNlLnYxIpcBChBDcmVhdGVLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGc2NvcGVzGAIgAygJEg4KBnRvcGljcxgDIAMoCRINCgV0eXBlcxgEIAMoCRIXCg9yYXRlX3Blcl9zZWNvbmQYBSABKA0SLQoKZXhwaXJlc19pbhgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJKChFDcmVhdGVLZXlSZXNwb25zZRILCgNrZXkYASABKAkSKAoLZGVzY3JpcHRpb24YAiABKAsyEy5taWxscmFjZS52MS5BcGlLZXkiMAoPTGlzdEtleXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg4KBmN1cnNvchgCIAEoCSJKChBMaXN0S2V5c1Jlc3BvbnNlEiEKBGtleXMYASADKAsyEy5taWxscmFjZS52MS5BcGlLZXkSEwoLbmV4dF9jdXJzb3IYAiABKAkiIgoQUmV2b2tlS2V5UmVxdWVzdBIOCgZrZXlfaWQYASABKAkiEwoRUmV2b2tlS2V5UmVzcG9uc2UiHgoPQ2hlY2tLZXlSZXF1ZXN0EgsKA2tleRgBIAEoCSKoAQoQQ2hlY2tLZXlSZXNwb25zZRIOCgZrZXlfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZzY29wZXMYAyADKAkSDgoGdG9waWNzGAQgAygJEg0KBXR5cGVzGAUgAygJEhcKD3JhdGVfcGVyX3NlY29uZBgGIAEoDRIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKwAgoGQXBpS2V5Eg4KBmtleV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIOCgZ0b3BpY3MYBCADKAkSDQoFdHlwZXMYBSADKAkSFwoPcmF0ZV9wZXJfc2Vjb25kGAYgASgNEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfdXNlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAigAEKE0NyZWF0ZVRpY2tldFJlcXVlc3QSDgoGc2NvcGVzGAEgAygJEg4KBnRvcGljcxgCIAMoCRINCgV0eXBlcxgDIAMoCRItCgp1c2FibGVfZm9yGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEgsKA2tleRgFIAEoCSJYChRDcmVhdGVUaWNrZXRSZXNwb25zZRIOCgZ0aWNrZXQYASABKAkSMAoMdXNhYmxlX3VudGlsGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDKLAwoKS2V5U2VydmljZRJKCglDcmVhdGVLZXkSHS5taWxscmFjZS52MS5DcmVhdGVLZXlSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuQ3JlYXRlS2V5UmVzcG9uc2USRwoITGlzdEtleXMSHC5taWxscmFjZS52MS5MaXN0S2V5c1JlcXVlc3QaHS5taWxscmFjZS52MS5MaXN0S2V5c1Jlc3BvbnNlEkoKCVJldm9rZUtleRIdLm1pbGxyYWNlLnYxLlJldm9rZUtleVJlcXVlc3QaHi5taWxscmFjZS52MS5SZXZva2VLZXlSZXNwb25zZRJHCghDaGVja0tleRIcLm1pbGxyYWNlLnYxLkNoZWNrS2V5UmVxdWVzdBodLm1pbGxyYWNlLnYxLkNoZWNrS2V5UmVzcG9uc2USUwoMQ3JlYXRlVGlja2V0EiAubWlsbHJhY2UudjEuQ3JlYXRlVGlja2V0UmVxdWVzdBohLm1pbGxyYWNlLnYxLkNyZWF0ZVRpY2tldFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVtaWxscmFjZS92MS9rZXkucHJvdG8SC21pbGxyYWNlLnYxIpcBChBDcmVhdGVLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGc2NvcGVzGAIgAygJEg4KBnRvcGljcxgDIAMoCRINCgV0eXBlcxgEIAMoCRIXCg9yYXRlX3Blcl9zZWNvbmQYBSABKA0SLQoKZXhwaXJlc19pbhgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJKChFDcmVhdGVLZXlSZXNwb25zZRILCgNrZXkYASABKAkSKAoLZGVzY3JpcHRpb24YAiABKAsyEy5taWxscmFjZS52MS5BcGlLZXkiMAoPTGlzdEtleXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg4KBmN1cnNvchgCIAEoCSJKChBMaXN0S2V5c1Jlc3BvbnNlEiEKBGtleXMYASADKAsyEy5taWxscmFjZS52MS5BcGlLZXkSEwoLbmV4dF9jdXJzb3IYAiABKAkiIgoQUmV2b2tlS2V5UmVxdWVzdBIOCgZrZXlfaWQYASABKAkiEwoRUmV2b2tlS2V5UmVzcG9uc2UiHgoPQ2hlY2tLZXlSZXF1ZXN0EgsKA2tleRgBIAEoCSKoAQoQQ2hlY2tLZXlSZXNwb25zZRIOCgZrZXlfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZzY29wZXMYAyADKAkSDgoGdG9waWNzGAQgAygJEg0KBXR5cGVzGAUgAygJEhcKD3JhdGVfcGVyX3NlY29uZBgGIAEoDRIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKwAgoGQXBpS2V5Eg4KBmtleV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIOCgZ0b3BpY3MYBCADKAkSDQoFdHlwZXMYBSADKAkSFwoPcmF0ZV9wZXJfc2Vjb25kGAYgASgNEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfdXNlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAigAEKE0NyZWF0ZVRpY2tldFJlcXVlc3QSDgoGc2NvcGVzGAEgAygJEg4KBnRvcGljcxgCIAMoCRINCgV0eXBlcxgDIAMoCRItCgp1c2FibGVfZm9yGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEgsKA2tleRgFIAEoCSJYChRDcmVhdGVUaWNrZXRSZXNwb25zZRIOCgZ0aWNrZXQYASABKAkSMAoMdXNhYmxlX3VudGlsGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIjChRDcmVhdGVTZXNzaW9uUmVxdWVzdBILCgNrZXkYASABKAkihQEKFUNyZWF0ZVNlc3Npb25SZXNwb25zZRIPCgdzZXNzaW9uGAEgASgJEi0KCnVzYWJsZV9mb3IYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoFZ3JhbnQYAyABKAsyHS5taWxscmFjZS52MS5DaGVja0tleVJlc3BvbnNlMuMDCgpLZXlTZXJ2aWNlEkoKCUNyZWF0ZUtleRIdLm1pbGxyYWNlLnYxLkNyZWF0ZUtleVJlcXVlc3QaHi5taWxscmFjZS52MS5DcmVhdGVLZXlSZXNwb25zZRJHCghMaXN0S2V5cxIcLm1pbGxyYWNlLnYxLkxpc3RLZXlzUmVxdWVzdBodLm1pbGxyYWNlLnYxLkxpc3RLZXlzUmVzcG9uc2USSgoJUmV2b2tlS2V5Eh0ubWlsbHJhY2UudjEuUmV2b2tlS2V5UmVxdWVzdBoeLm1pbGxyYWNlLnYxLlJldm9rZUtleVJlc3BvbnNlEkcKCENoZWNrS2V5EhwubWlsbHJhY2UudjEuQ2hlY2tLZXlSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuQ2hlY2tLZXlSZXNwb25zZRJTCgxDcmVhdGVUaWNrZXQSIC5taWxscmFjZS52MS5DcmVhdGVUaWNrZXRSZXF1ZXN0GiEubWlsbHJhY2UudjEuQ3JlYXRlVGlja2V0UmVzcG9uc2USVgoNQ3JlYXRlU2Vzc2lvbhIhLm1pbGxyYWNlLnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0GiIubWlsbHJhY2UudjEuQ3JlYXRlU2Vzc2lvblJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message millrace.v1.CreateKeyRequest
@@ -382,6 +382,52 @@ export const CreateTicketResponseSchema: GenMessage<CreateTicketResponse> = /*@_
   messageDesc(file_millrace_v1_key, 10);
 
 /**
+ * @generated from message millrace.v1.CreateSessionRequest
+ */
+export type CreateSessionRequest = Message<"millrace.v1.CreateSessionRequest"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
+};
+
+/**
+ * Describes the message millrace.v1.CreateSessionRequest.
+ * Use `create(CreateSessionRequestSchema)` to create a new message.
+ */
+export const CreateSessionRequestSchema: GenMessage<CreateSessionRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_key, 11);
+
+/**
+ * @generated from message millrace.v1.CreateSessionResponse
+ */
+export type CreateSessionResponse = Message<"millrace.v1.CreateSessionResponse"> & {
+  /**
+   * For a cookie; a call takes it as it takes a key.
+   *
+   * @generated from field: string session = 1;
+   */
+  session: string;
+
+  /**
+   * @generated from field: google.protobuf.Duration usable_for = 2;
+   */
+  usableFor?: Duration | undefined;
+
+  /**
+   * @generated from field: millrace.v1.CheckKeyResponse grant = 3;
+   */
+  grant?: CheckKeyResponse | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.CreateSessionResponse.
+ * Use `create(CreateSessionResponseSchema)` to create a new message.
+ */
+export const CreateSessionResponseSchema: GenMessage<CreateSessionResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_key, 12);
+
+/**
  * API keys: who may call, and what for.
  *
  * @generated from service millrace.v1.KeyService
@@ -418,7 +464,7 @@ export const KeyService: GenService<{
     output: typeof RevokeKeyResponseSchema;
   },
   /**
-   * What a key allows. UNAUTHENTICATED for every wrong one: unknown, revoked or expired.
+   * What a key, a ticket or a session allows. UNAUTHENTICATED for every wrong one: unknown, revoked or expired.
    *
    * @generated from rpc millrace.v1.KeyService.CheckKey
    */
@@ -436,6 +482,16 @@ export const KeyService: GenService<{
     methodKind: "unary";
     input: typeof CreateTicketRequestSchema;
     output: typeof CreateTicketResponseSchema;
+  },
+  /**
+   * Logs a browser in, for a gateway. UNAUTHENTICATED for every wrong key.
+   *
+   * @generated from rpc millrace.v1.KeyService.CreateSession
+   */
+  createSession: {
+    methodKind: "unary";
+    input: typeof CreateSessionRequestSchema;
+    output: typeof CreateSessionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_key, 0);
