@@ -101,7 +101,8 @@ export interface Config {
 }
 
 /** The values as configured, without the defaults that depend on other settings. `dataDir` may be relative. */
-export interface WrittenConfig extends Omit<Config, 'topics' | 'durability' | 'filesDir'> {
+export interface WrittenConfig extends Omit<Config, 'topics' | 'durability' | 'filesDir' | 'landingMaxEvents'> {
+  readonly landingMaxEvents: number | null
   readonly filesDir: string | null
   readonly topics: readonly WrittenTopic[]
   readonly durability: DurabilityLevel | null
@@ -506,9 +507,11 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
   },
   landingMaxEvents: {
     variable: 'MILLRACE_LANDING_MAX_EVENTS',
-    default: '8000',
+    default: null,
+    unset: null,
     example: '8000',
-    description: 'Max events per landing transaction.',
+    description:
+      'Max events per landing transaction, and 8 MiB of them. Unset: 8000; without Redis and PostgreSQL 64000, because random ids land faster in large transactions.',
     ...numberOf('events', 1, 100_000),
   },
   landingMaxWaitMs: {

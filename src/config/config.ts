@@ -83,8 +83,12 @@ export const systemAuthorities = 'system'
 /** On a Cluster, a topic with a single partition would load only one node. */
 const partitionsOnCluster = 8
 
+const landingEvents = 8000
+/** The index of random ids costs a page or more for each row of a small transaction (docs/decisions/0003-embedded-store-tables.md). */
+const embeddedLandingEvents = 64_000
+
 function completed(written: WrittenConfig, cwd: string): Config {
-  const { redisUrl, filesDir } = written
+  const { redisUrl, postgresUrl, filesDir, landingMaxEvents } = written
   const dataDir = resolve(cwd, written.dataDir)
   const partitions = redisUrl !== null && readRedisUrl(redisUrl).topology === 'cluster' ? partitionsOnCluster : 1
   return {
@@ -94,6 +98,8 @@ function completed(written: WrittenConfig, cwd: string): Config {
     handlers: written.handlers.map((path) => resolve(cwd, path)),
     ...absolute(written, cwd),
     topics: written.topics.map((topic) => ({ ...topic, partitions: topic.partitions ?? partitions })),
+    landingMaxEvents:
+      landingMaxEvents ?? (redisUrl === null && postgresUrl === null ? embeddedLandingEvents : landingEvents),
     durability: written.durability ?? { level: redisUrl === null ? 'disk' : 'broker' },
   }
 }

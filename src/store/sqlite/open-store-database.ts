@@ -18,10 +18,10 @@ const busyTimeoutMs = 5000
 const pageBytes = 8192
 
 /**
- * Page cache, 16 MiB. With SQLite's default of 2 MiB, random ids land at 0.65 of the speed because their index pages
- * are reread again and again, and pages of one landing would be written twice.
+ * Page cache, 64 MiB, for the pages of the key's index that a landing of random ids changes: with fewer they are written
+ * twice, and reread (docs/decisions/0003-embedded-store-tables.md).
  */
-const cacheKibibytes = 16 * 1024
+const cacheKibibytes = 64 * 1024
 
 /**
  * Throws a SqliteFailure, or `failed_precondition` if another version of Millrace has migrated the file or `events` has
