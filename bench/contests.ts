@@ -121,6 +121,10 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       ...more,
     },
   })
+  const backlog = {
+    ...{ events: sizes.backlogEvents, eventsPerMessage: 100, payloadBytes },
+    ...{ duplicateEvery: 0, hasRandomIds: false },
+  }
   const requests = { requestBytes, inFlight: requestsInFlight, warmSeconds, seconds }
   const unary: Block = { name: 'bare grpc-js unary (F2)', program: 'floors/grpc-unary', options: requests }
   const requestBlocks = (['embedded', 'redis'] as const).map(
@@ -149,7 +153,8 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         { name: 'Produce, 100', program: 'workloads/ingest', options: { ...stream, method: 'Produce' } },
         { name: 'ingest, 100, 50 ms', program: 'workloads/ingest', options: { ...stream, roundTripMs } },
         { name: 'publisher', program: 'workloads/publisher', options: timed },
-        { name: 'NDJSON', program: 'workloads/ingest-ndjson', options: timed },
+        { name: 'NDJSON', program: 'workloads/ingest-ndjson', options: { ...timed, isBehindGateway: false } },
+        { name: 'NDJSON, gateway', program: 'workloads/ingest-ndjson', options: { ...timed, isBehindGateway: true } },
         { name: 'SQLite log, 100 (F5)', program: 'floors/sqlite-log', options: { ...timed, eventsPerMessage: 100 } },
         { name: 'bare grpc-js, 1 (F1)', program: 'floors/grpc-stream', options: single },
         { name: 'ingest, 1', program: 'workloads/ingest', options: single },
@@ -174,11 +179,21 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         ratio('', 'unary calls with a key / without', 'unary, 10, key', 'unary, 10', null),
         ratio('', 'Produce / bare grpc-js', 'Produce, 100', 'bare grpc-js, 100 (F1)', null),
         ratio('', 'ingest of NDJSON over HTTP / over gRPC', 'NDJSON', 'ingest, 100', 0.5),
+        ratio('', 'ingest of NDJSON through a gateway / without', 'NDJSON, gateway', 'NDJSON', 0.6),
         ratio('', 'our publisher / bare grpc-js', 'publisher', 'bare grpc-js, 100 (F1)', null),
         ratio('', 'ingest / SQLite as a log', 'ingest, 100', 'SQLite log, 100 (F5)', null),
         ratio('', 'scan with all checks / JSON.parse', 'our scan (F9)', 'JSON.parse (F9)', null),
       ],
-      bounds: [],
+      bounds: [
+        {
+          id: '',
+          measure: 'memory of a gateway while it passes on NDJSON',
+          block: 'NDJSON, gateway',
+          detail: 'gatewayMebibytes',
+          below: 150,
+          unit: 'MiB',
+        },
+      ],
     },
     {
       id: 'W2',
@@ -433,15 +448,18 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       blocks: [
         inserts,
         groupedInserts,
-        ...[0, 1000].map((duplicateEvery) => ({
-          name: duplicateEvery === 0 ? 'landing' : 'landing, 1 of 1,000 twice',
+        { name: 'landing', program: 'workloads/landing', options: backlog },
+        {
+          name: 'landing, 1 of 1,000 twice',
           program: 'workloads/landing',
-          options: { events: sizes.backlogEvents, eventsPerMessage: 100, payloadBytes, duplicateEvery },
-        })),
+          options: { ...backlog, duplicateEvery: 1000 },
+        },
+        { name: 'landing, random ids', program: 'workloads/landing', options: { ...backlog, hasRandomIds: true } },
       ],
       comparisons: [
         ratio('', 'landing alone / SQLite inserts', 'landing', inserts.name, null),
         ratio('', 'the same, 1 of 1,000 twice', 'landing, 1 of 1,000 twice', inserts.name, null),
+        ratio('', 'landing alone, random ids / rising ones', 'landing, random ids', 'landing', 0.3),
         ratio('', 'landing alone / inserts of 16 rows each', 'landing', groupedInserts.name, null),
       ],
       bounds: [],

@@ -18,6 +18,8 @@ export interface MessageShape {
   readonly startAfter?: number
   /** How many keys the events of a message have in turn. 0: no keys. */
   readonly keys?: number
+  /** Whether the ids have no order, as those of a UUIDv4; otherwise they ascend. */
+  readonly hasRandomIds?: boolean
   /** Adds this producer id, its epoch and a sequence number to each message, for Produce. */
   readonly producerId?: string
 }
@@ -30,6 +32,8 @@ export const numberDigits = 10
 
 const idNumberDigits = 12
 const overflowNumber = { reject: 1, drop: 2, wait: 3 } as const
+/** Multiplied with it modulo 2^32, each number gets another one, in no order. */
+const oddMultiplier = 2_654_435_761
 const hexDigits = Buffer.from('0123456789abcdef')
 const sequenceBytes = 5
 
@@ -39,6 +43,7 @@ export class MessageFactory {
   readonly #numberStarts: number[] = []
   readonly #startAfter: number
   readonly #duplicateEvery: number
+  readonly #hasRandomIds: boolean
   readonly #sequenceStart: number
   #events = 0
   #messages = 0
@@ -60,6 +65,7 @@ export class MessageFactory {
     this.#sequenceStart = producerId === undefined ? -1 : this.#template.length - sequenceBytes
     this.#startAfter = shape.startAfter ?? 0
     this.#duplicateEvery = shape.duplicateEvery ?? 0
+    this.#hasRandomIds = shape.hasRandomIds ?? false
   }
 
   /** How many events were produced so far, including duplicates. */
@@ -81,7 +87,8 @@ export class MessageFactory {
     for (let index = 0; index < this.#numberStarts.length; index++) {
       const place = this.#startAfter + ++this.#events
       const number = this.#duplicateEvery > 0 && place % this.#duplicateEvery === 0 ? place - 1 : place
-      writeHex(message, this.#idNumberStarts[index]!, number)
+      const ofId = this.#hasRandomIds ? Math.imul(number, oddMultiplier) >>> 0 : number
+      writeHex(message, this.#idNumberStarts[index]!, ofId)
       writeDecimal(message, this.#numberStarts[index]!, number)
     }
     this.#messages++
@@ -124,7 +131,7 @@ export function idPrefix(): string {
 
 function writeHex(bytes: Buffer, start: number, number: number): void {
   let rest = number
-  for (let at = start + idNumberDigits - 1; rest > 0; at--) {
+  for (let at = start + idNumberDigits - 1; rest !== 0; at--) {
     bytes[at] = hexDigits[rest & 15]!
     rest >>>= 4
   }

@@ -38,15 +38,7 @@ export async function startService(
   env: Readonly<Record<string, string>> = {},
   moreArguments: readonly string[] = [],
 ): Promise<Service> {
-  const server = new ServerProcess(dataDir, {
-    env: { MILLRACE_LOG_LEVEL: 'warn', ...env },
-    nodeArguments: [...nodeArguments, ...profileArguments(), ...moreArguments],
-    readyWithinMs: 60_000,
-  })
-  // A block that fails must not leave its server behind.
-  process.once('exit', () => {
-    if (server.running) server.kill()
-  })
+  const server = processOf(dataDir, env, moreArguments)
   const startMs = performance.now()
   await server.start()
   const startedInSeconds = (performance.now() - startMs) / 1000
@@ -75,6 +67,30 @@ export async function startService(
       return server.crash()
     },
   }
+}
+
+/** A gateway in front of a service, in a directory of its own. */
+export async function startGateway(dataDir: string, service: Service): Promise<ServerProcess> {
+  const gateway = processOf(dataDir, { MILLRACE_ROLES: 'gateway', MILLRACE_UPSTREAM: service.address })
+  await gateway.start()
+  return gateway
+}
+
+function processOf(
+  dataDir: string,
+  env: Readonly<Record<string, string>>,
+  moreArguments: readonly string[] = [],
+): ServerProcess {
+  const server = new ServerProcess(dataDir, {
+    env: { MILLRACE_LOG_LEVEL: 'warn', ...env },
+    nodeArguments: [...nodeArguments, ...profileArguments(), ...moreArguments],
+    readyWithinMs: 60_000,
+  })
+  // A block that fails must not leave its server behind.
+  process.once('exit', () => {
+    if (server.running) server.kill()
+  })
+  return server
 }
 
 /** `BENCH_PROFILE_DIR=<directory>` writes a CPU profile of each of the server's threads there. */

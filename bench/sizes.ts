@@ -54,7 +54,7 @@ export const sizesByName = {
     warmSeconds: 0.1,
     blockSeconds: 0.2,
     inMemorySeconds: 0.1,
-    backlogEvents: 30_000,
+    backlogEvents: 150_000,
     handledEvents: 3000,
     slowJobs: 2000,
     limitedEvents: 2000,

@@ -2,19 +2,21 @@
 
 import { once } from 'node:events'
 import { request } from 'node:http'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runBlock } from '../block.ts'
 import { loggedNumbersProblems } from '../gate.ts'
 import { expectedRows, idPrefix, numberDigits, numberStart, payload, writeDecimal } from '../messages.ts'
 import { cpuSecondsOf } from '../process-usage.ts'
-import { ingestOnly, startService } from '../service.ts'
+import { ingestOnly, startGateway, startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
 
 export interface NdjsonOptions {
   readonly payloadBytes: number
   readonly warmSeconds: number
   readonly seconds: number
+  readonly isBehindGateway: boolean
 }
 
 /** Lines in one write. */
@@ -60,21 +62,27 @@ async function sendFor(seconds: number, http: string, lines: Lines): Promise<num
   return accepted
 }
 
-await runBlock(({ payloadBytes, warmSeconds, seconds }: NdjsonOptions) =>
+await runBlock(({ payloadBytes, warmSeconds, seconds, isBehindGateway }: NdjsonOptions) =>
   withTempDirectory(async (directory) => {
     const service = await startService(directory, ingestOnly)
+    const gateway = isBehindGateway ? await startGateway(join(directory, 'gateway'), service) : null
+    const { http } = gateway ?? service
+    const cpuSeconds = () => cpuSecondsOf(service.pid) + (gateway === null ? 0 : cpuSecondsOf(gateway.pid))
     const lines = new Lines(payloadBytes)
-    const warmedUp = await sendFor(warmSeconds, service.http, lines)
+    const warmedUp = await sendFor(warmSeconds, http, lines)
     await sleep(50)
-    const cpuBefore = cpuSecondsOf(service.pid)
+    const cpuBefore = cpuSeconds()
     const startMs = performance.now()
-    const events = await sendFor(seconds, service.http, lines)
+    const events = await sendFor(seconds, http, lines)
     const measuredSeconds = (performance.now() - startMs) / 1000
-    const serviceCpuSeconds = cpuSecondsOf(service.pid) - cpuBefore
+    const serviceCpuSeconds = cpuSeconds() - cpuBefore
+    const details: Record<string, number> =
+      gateway === null ? {} : { gatewayMebibytes: Math.round(gateway.rssBytes / 2 ** 20) }
+    await gateway?.stop()
     await service.stop()
     const problems = loggedNumbersProblems(directory, expectedRows(lines.events))
     if (warmedUp + events !== lines.events)
       problems.push(`${warmedUp + events} of ${lines.events} events were accepted`)
-    return { events, seconds: measuredSeconds, serviceCpuSeconds, durability: 'disk', problems, details: {} }
+    return { events, seconds: measuredSeconds, serviceCpuSeconds, durability: 'disk', problems, details }
   }),
 )

@@ -15,16 +15,17 @@ export interface LandingOptions {
   readonly payloadBytes: number
   /** Every nth event is sent twice; 0: none is. */
   readonly duplicateEvery: number
+  readonly hasRandomIds: boolean
 }
 
 /** Share of the rows that warm up the process and do not count. */
 const warmUpShare = 0.25
 
-await runBlock(({ events: wanted, eventsPerMessage, payloadBytes, duplicateEvery }: LandingOptions) =>
+await runBlock(({ events: wanted, ...shape }: LandingOptions) =>
   withTempDirectory(async (directory) => {
-    const filled = await fillLog(directory, wanted, { eventsPerMessage, payloadBytes, duplicateEvery })
+    const filled = await fillLog(directory, wanted, shape)
     await filled.service.stop()
-    const expected = expectedRows(filled.events, duplicateEvery)
+    const expected = expectedRows(filled.events, shape.duplicateEvery)
 
     const service = await startService(directory)
     const landed = new LandedRows(directory)

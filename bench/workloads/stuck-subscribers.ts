@@ -25,7 +25,7 @@ export interface StuckOptions {
 
 const eventsPerMessage = 10
 const tickMs = 1
-const maxBufferedEvents = 500
+const maxBufferedEvents = 200
 /** The bytes of an event besides its payload, and of its place in a buffer. */
 const bufferedEventBytes = 300
 /** What the connection and the sockets take before the buffer fills. */
