@@ -169,7 +169,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     const { topic = defaultTopic, overflow = 'reject' } = options
     const message = builder.take()
     const verdict = await this.publish({ topic, overflow, message }, options)
-    return { ...verdict, rejections: verdict.rejections.flatMap((rejection) => eachEvent(rejection, message)) }
+    return { ...verdict, rejections: eachEvent(verdict.rejections, message) }
   }
 
   /**

@@ -33,20 +33,22 @@ test('rejections sent before their acknowledgement count with it, and are discar
 test('a run of rejections counts each of its events, with the ids that the producer sent', () => {
   const tally = new PublishTally()
   const run = { ...rejection(1n, 1n), count: 2 }
+  const alone = rejection(1n, 0n)
   const ofUnheld = { ...rejection(2n, 5n), count: 2 }
 
-  const told = tally.add(9, response({ ackedThrough: 2n, rejections: [run, ofUnheld] }))
+  const told = tally.add(9, response({ ackedThrough: 2n, rejections: [run, alone, ofUnheld] }))
 
   assert.deepEqual(
     told.map(({ sequence, index, id }) => [sequence, index, id]),
     [
+      [1, 0, 'a'],
       [1, 1, 'b'],
       [1, 2, 'c'],
       [2, 5, ''],
       [2, 6, ''],
     ],
   )
-  assert.deepEqual([tally.totals(0, 0).accepted, tally.totals(0, 0).rejected], [5, 4])
+  assert.deepEqual([tally.totals(0, 0).accepted, tally.totals(0, 0).rejected], [4, 5])
 })
 
 test('all rejections are counted and the first 1,000 kept', () => {

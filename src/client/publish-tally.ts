@@ -102,10 +102,9 @@ export function answerOf(
 ): ProducerAnswer {
   return {
     dropped: Number(dropped),
-    rejections: rejections.flatMap((onWire) => {
-      const sequence = Number(onWire.sequence)
-      return eachEvent(ofRejection(onWire), bytesOf(sequence)).map((rejection) => ({ sequence, ...rejection }))
-    }),
+    rejections: [...Map.groupBy(rejections, (onWire) => Number(onWire.sequence))].flatMap(([sequence, ofMessage]) =>
+      eachEvent(ofMessage.map(ofRejection), bytesOf(sequence)).map((rejection) => ({ sequence, ...rejection })),
+    ),
     durability: ofDurability(durability),
   }
 }

@@ -16,8 +16,9 @@ import { JourneyLegend, JourneySteps } from './journey.tsx'
 
 const SendAgain = lazy(() => import('./send-again.tsx'))
 
-/** An event that was just accepted lands a moment later. */
+/** An event that was just accepted lands a moment later; one that is unknown for long is asked for less and less often. */
 const askAgainMs = 1000
+const longestPauseMs = 30_000
 
 const tones: Readonly<Record<string, Tone>> = { landed: 'good', dead: 'bad', waiting: 'warn' }
 
@@ -29,8 +30,10 @@ export default function EventPage() {
   const { data, error } = useQuery({
     queryKey: ['journey', name],
     queryFn: ({ signal }) => api.journey(name.id, name.source, signal),
-    refetchInterval: ({ state }) =>
-      state.data === undefined || state.data.journey.state === 'waiting' ? askAgainMs : false,
+    refetchInterval: ({ state }) => {
+      if (state.data === undefined) return Math.min(longestPauseMs, askAgainMs * (1 + state.errorUpdateCount))
+      return state.data.journey.state === 'waiting' ? askAgainMs : false
+    },
   })
   if (data === undefined) {
     return (
