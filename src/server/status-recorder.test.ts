@@ -61,6 +61,16 @@ test('each second has what the totals grew by, and seconds that were missed are 
   })
 })
 
+test('a timer that is a little early or late misses no second', (t) => {
+  const { recorder, pass } = startRecorder(t, { published: published(0, 0), landing: null, dead: 0 })
+
+  pass(999.6, { published: published(3, 0), landing: null, dead: 0 })
+  pass(1400, { published: published(5, 0), landing: null, dead: 0 })
+  pass(600.4, { published: published(9, 0), landing: null, dead: 0 })
+
+  assert.deepEqual(recorder.history().accepted, [3, 2, 4])
+})
+
 test('900 seconds are kept, and what is not the work of the process is not known', (t) => {
   const { recorder, pass } = startRecorder(t, { published: published(0, 0), landing: null, dead: 0 })
 

@@ -74,7 +74,8 @@ export class StatusRecorder {
   }
 
   #record(): void {
-    const number = Math.floor((this.#parts.monotonicNow() - this.#startedAtMs) / everyMs)
+    // To the nearest one: a timer that is a little early or late would miss a second.
+    const number = Math.round((this.#parts.monotonicNow() - this.#startedAtMs) / everyMs)
     if (number <= this.#last) return
     // Seconds in which the process did not get to it are not known.
     for (let missed = Math.max(this.#last, number - maxHistorySeconds) + 1; missed < number; missed++)
