@@ -10,7 +10,7 @@ import {
 } from '../gen/millrace/v1/live_pb.ts'
 import type { GapReason, LiveQuery, OnSlow } from '../pipeline/live.ts'
 import { rpc } from './rpc.ts'
-import { enumOf, list, number, orDefault, orEmpty, orNull, shape, text, textMap } from './shape.ts'
+import { enumOf, list, orDefault, orEmpty, orNull, shape, text, textMap, whole } from './shape.ts'
 
 /** A reason that is not known: what was between is unknown too. */
 export const gapReason = enumOf<GapReason>(
@@ -35,7 +35,7 @@ export const liveQuery = shape<Omit<LiveQuery, 'caller'>>(SubscribeRequestSchema
   subjects: list(text),
   attributes: textMap,
   from: text,
-  maxBufferedEvents: orNull(number),
+  maxBufferedEvents: orNull(whole),
   onSlow,
 })
 

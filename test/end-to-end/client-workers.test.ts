@@ -11,7 +11,7 @@ import { backends } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { getStatus } from '../support/http-client.ts'
+import { getStatus, metricsOf } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { inherited, projectRoot, startServer, testedNodeArguments } from '../support/server-process.ts'
@@ -353,7 +353,7 @@ test('a worker that was stopped for longer than the time limit loses its events,
     client.publishEvents(Array.from({ length: count }, () => ({ type: 'order.placed', data: { number: 1 } })))
   const line = async () => (await getStatus(server.http)).ledger.find((each) => each.group === 'kitchen')!
   const attemptsOf = async (end: string) => {
-    const text = await (await fetch(`http://${server.http}/metrics`)).text()
+    const text = await metricsOf(server)
     const pattern = `^millrace_handler_attempts_total\\{.*group="kitchen".*end="${end}".*\\} (\\d+)$`
     return Number(new RegExp(pattern, 'm').exec(text)?.[1] ?? 0)
   }

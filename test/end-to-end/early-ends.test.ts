@@ -11,7 +11,7 @@ import { Overflow } from '../../src/gen/millrace/v1/ingest_pb.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { encodePublish, grpcClient } from '../support/grpc-client.ts'
-import { request } from '../support/http-client.ts'
+import { metricsOf } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { type RawConnection, rawConnection } from '../support/raw-http2.ts'
@@ -234,7 +234,7 @@ test('a publish call that ends early says what it took', async (t) => {
       'ndjson-none': http('ndjson-none', low, 'x-ndjson'),
     }
     await eventually(async () => {
-      const { text } = await request(server.http, '/metrics')
+      const text = await metricsOf(server)
       for (const topic of stopped) {
         const received = `millrace_events_received_total{topic="${topic}"} ${topic.endsWith('some') ? 18 : 17}\n`
         assert.ok(text.includes(received), `the server must have read ${received}`)

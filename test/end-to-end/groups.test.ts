@@ -9,7 +9,7 @@ import { isBalanced } from '../support/checker.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
-import { getStatus, listEvents, request } from '../support/http-client.ts'
+import { getStatus, listEvents, metricsOf, request } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf, publish } from '../support/publish.ts'
@@ -140,8 +140,7 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   }
   const abandoned = (await list()).find(({ topic }) => topic === 'returns')
   assert.deepEqual([abandoned?.group, abandoned?.waiting, abandoned?.state.is], ['landing', 5, 'paused'])
-  const metricsOfGroup = async () =>
-    (await request(second.http, '/metrics')).text.match(/^.*topic="returns",group=.*$/gm)
+  const metricsOfGroup = async () => (await metricsOf(second)).match(/^.*topic="returns",group=.*$/gm)
   assert.match(
     (await metricsOfGroup())!.join('\n'),
     /^millrace_log_waiting_events\{topic="returns",group="landing"\} 5$/m,

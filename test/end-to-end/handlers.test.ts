@@ -9,7 +9,7 @@ import { dead, defineHandler, type HandledEvent, type HandlerOptions, retry } fr
 import { backends, type Home } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
-import { getStatus, request } from '../support/http-client.ts'
+import { getStatus, metricsOf, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { runCommand, runCommandProcess } from '../support/run-command.ts'
@@ -175,7 +175,7 @@ for (const backend of backends('embedded', 'redis')) {
     assert.equal(found, 5)
     const listed = await runCommand(['groups', 'list', '--topic', 'events'], { dataDir: server.dataDir })
     assert.match(listed.stdout, /^events +mailer +5 +3 +1 +0 +1 /m)
-    const { text } = await request(server.http, '/metrics')
+    const text = await metricsOf(server)
     assert.match(text, /^millrace_log_ready_events\{.*mailer.*\} 3$/m)
     assert.match(text, /^millrace_log_scheduled_events\{.*mailer.*\} 1$/m)
   })
@@ -298,7 +298,7 @@ test('a handler that blocks the process is named in the log and in the metrics',
     String(line?.message),
     /^the handler mailer of events blocked the event loop for \d{4,} ms: .*isolate: true$/,
   )
-  const metrics = await (await fetch(`http://${server.http}/metrics`)).text()
+  const metrics = await metricsOf(server)
   assert.match(metrics, /^millrace_handler_blocked_seconds_total\{topic="events",group="mailer"\} [1-9]/m)
 })
 

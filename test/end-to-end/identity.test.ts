@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { backends } from '../support/backend.ts'
 import { newId, order, type TestEvent } from '../support/events.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { request } from '../support/http-client.ts'
+import { metricsOf } from '../support/http-client.ts'
 import { uuidV5 } from '../support/identity.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { drained, landingLedger } from '../support/tally.ts'
@@ -40,7 +40,7 @@ for (const backend of backends('embedded', 'redis'))
           rows.map((row) => [row.type, row.data]),
           [['first', '1']],
         )
-        const metrics = (await request(server.http, '/metrics')).text
+        const metrics = await metricsOf(server)
         assert.match(metrics, /^millrace_landing_conflicts_total 1$/m)
         const lines = server.logLines().filter(({ message }) => String(message).startsWith('events dropped'))
         assert.deepEqual(

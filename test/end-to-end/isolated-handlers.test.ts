@@ -8,7 +8,7 @@ import { defineHandler } from '../../src/index.ts'
 import { backends, type Home, inLongRun } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
-import { getStatus, request } from '../support/http-client.ts'
+import { getStatus, metricsOf } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { defineHandlerModule } from '../support/server-process.ts'
@@ -380,7 +380,7 @@ test('while the thread cannot start again the handler takes nothing, and no even
   // Three starts fail, and nothing is worked on meanwhile.
   const begun = notes().length
   await eventually(async () => {
-    const { text } = await request(server.http, '/metrics')
+    const text = await metricsOf(server)
     const ended = Number(/^millrace_handler_threads_ended_total.*"mailer".* (\d+)$/m.exec(text)?.[1])
     assert.ok(ended >= 4, `${ended} threads`)
   })

@@ -8,7 +8,7 @@ import { backends } from '../support/backend.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { getReadiness, getStatus, listEvents, postJson, request } from '../support/http-client.ts'
+import { getReadiness, getStatus, listEvents, metricsOf, postJson, request } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { assertTidy } from '../support/leaks.ts'
 import { spawnLockHolder } from '../support/lock-holder.ts'
@@ -140,11 +140,11 @@ for (const backend of both)
       async () => {
         // Series of the runtime, such as one for each kind of garbage collection, appear when it first does something.
         const series = (text: string): number => text.split('\n').filter((line) => line.startsWith('millrace_')).length
-        const before = series((await request(server.http, '/metrics')).text)
+        const before = series(await metricsOf(server))
         const events = Array.from({ length: 5000 }, (_, n) => ({ type: `t${n}`, source: `/s${n}`, key: `k${n}` }))
         await publish(server, 'events', events)
         await drained(server)
-        const { text } = await request(server.http, '/metrics')
+        const text = await metricsOf(server)
         assert.ok(series(text) <= before + 20, `${before} series became ${series(text)}`)
         assert.ok(text.length < 1_000_000)
       },

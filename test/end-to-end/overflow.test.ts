@@ -11,7 +11,7 @@ import { backends, type Home } from '../support/backend.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient, type RawGrpcClient } from '../support/grpc-client.ts'
-import { getStatus, postJson, request } from '../support/http-client.ts'
+import { getStatus, metricsOf, postJson } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf, eventInput } from '../support/publish.ts'
 import { drained, tally } from '../support/tally.ts'
@@ -110,7 +110,7 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
         assert.notEqual(status, 1, 'not all was accepted')
         const answer = await postJson(server.http, [{ type: 't' }], { query: 'topic=policies&overflow=drop' })
         assert.deepEqual([answer.status, answer.body.accepted, answer.body.dropped], [202, 0, 1])
-        const metrics = (await request(server.http, '/metrics')).text
+        const metrics = await metricsOf(server)
         assert.match(metrics, /^millrace_events_dropped_total\{topic="policies"\} 13$/m)
       },
     )

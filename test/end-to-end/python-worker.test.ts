@@ -9,7 +9,7 @@ import { backends } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { samples } from '../support/depth.ts'
 import { eventually } from '../support/eventually.ts'
-import { getStatus } from '../support/http-client.ts'
+import { getStatus, metricsOf } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { projectRoot } from '../support/server-process.ts'
@@ -36,7 +36,7 @@ async function ledgerOf(server: InProcessServer) {
 }
 
 async function attemptsOf(server: InProcessServer): Promise<Record<string, number>> {
-  const text = await (await fetch(`http://${server.http}/metrics`)).text()
+  const text = await metricsOf(server)
   const lines = [...text.matchAll(/^millrace_handler_attempts_total\{(.*)\} (\d+)$/gm)]
   const counts = lines.filter(([, labels]) => labels!.includes('group="kitchen"'))
   return Object.fromEntries(counts.map(([, labels, count]) => [/end="(\w+)"/.exec(labels!)![1], Number(count)]))

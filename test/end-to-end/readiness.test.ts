@@ -10,7 +10,7 @@ import { postgresHome, redisEnvironment } from '../support/backend.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { getReadiness, getStatus, postJson, request } from '../support/http-client.ts'
+import { getReadiness, getStatus, metricsOf, postJson } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { sharedRedis } from '../support/shared-services.ts'
 
@@ -66,7 +66,7 @@ test('a backlog that refuses publishes degrades the process, and names group and
   assert.deepEqual([causes[0]?.component, causes[0]?.reason], ['publishing', 'backlogged'])
   assert.match(causes[0]!.message, /^publishes fail to events\/0\/normal: .* wait for group "landing"/)
   assert.deepEqual((await getStatus(server.http)).causes, causes)
-  const { text } = await request(server.http, '/metrics')
+  const text = await metricsOf(server)
   assert.match(text, /^millrace_degraded\{component="publishing",reason="backlogged"\} 1$/m)
   assert.ok(server.logLines().some(({ reason, message }) => reason === 'backlogged' && /landing/.test(String(message))))
 })

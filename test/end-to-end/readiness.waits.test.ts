@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { postgresHome } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
-import { getReadiness, getStatus, postJson, request } from '../support/http-client.ts'
+import { getReadiness, getStatus, metricsOf, postJson } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { skip } from '../support/skip.ts'
 import { mountTmpfs } from '../support/tmpfs.ts'
@@ -31,7 +31,7 @@ test('a full disk under the embedded log degrades the process within 15 s, and n
     assert.partialDeepStrictEqual(causes[0], cause)
   })
   await eventually(async () => assert.partialDeepStrictEqual((await getStatus(server.http)).causes[0], cause))
-  const metric = async () => (await request(server.http, '/metrics')).text
+  const metric = async () => await metricsOf(server)
   assert.match(await metric(), /^millrace_degraded\{component="log",reason="disk_full"\} 1$/m)
   assert.match(server.stderr, /disk full: publishes are refused/)
   const refused = await postJson(server.http, [{ type: 'a' }])
@@ -66,7 +66,7 @@ test('a PostgreSQL that hangs is down 5 s after its last answer, which degrades 
   assert.deepEqual([status, state], [200, 'degraded'])
   assert.deepEqual([causes[0]?.component, causes[0]?.reason], ['store', 'unavailable'])
   assert.match(causes[0]!.message, /^postgres (has not answered for 5 s|is unreachable)/)
-  assert.match((await request(server.http, '/metrics')).text, /^millrace_component_up\{component="store"\} 0$/m)
+  assert.match(await metricsOf(server), /^millrace_component_up\{component="store"\} 0$/m)
   assert.equal((await postJson(server.http, [{ type: 'a' }])).status, 202)
 
   proxy.heal()

@@ -18,7 +18,7 @@ import { backends, type Home } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { getStatus, type HttpAnswer, request } from '../support/http-client.ts'
+import { getStatus, type HttpAnswer, metricsOf, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { rawConnection } from '../support/raw-http2.ts'
@@ -241,7 +241,7 @@ test('a request is skipped after its deadline and uses up no rate, and a reply a
   }
   assert.equal((await next).text, 'too late')
   assert.deepEqual(begun, ['late', 'next'])
-  const { text } = await request(server.http, '/metrics')
+  const text = await metricsOf(server)
   assert.match(text, /^millrace_replies_late_total\{topic="_request.work"\} 1$/m)
   assert.match(text, /^millrace_requests_expired_total\{topic="_request.work"\} 12$/m)
 })
@@ -288,7 +288,7 @@ test('a wait ends when its client has gone, and not when that has only ended its
   await sleep(200)
   for (const { socket } of gone) socket.destroy()
   const openConnections = async () => {
-    const { text } = await request(server.http, '/metrics')
+    const text = await metricsOf(server)
     return Number(/^millrace_open_connections\{transport="http"\} (\d+)$/m.exec(text)?.[1])
   }
   // The one that stays, and that of this question.

@@ -14,7 +14,7 @@ import { samples } from '../support/depth.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
-import { getStatus, listEvents, request } from '../support/http-client.ts'
+import { getStatus, listEvents, metricsOf, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { publish } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
@@ -115,7 +115,7 @@ for (const backend of backends('redis', 'cluster')) {
     for (const path of ['/livez', '/readyz', '/healthz', '/version', '/v1/status']) {
       assert.equal((await request(worker.http, path)).status, 200, path)
     }
-    const { text } = await request(worker.http, '/metrics')
+    const text = await metricsOf(worker)
     assert.match(text, /^millrace_log_waiting_events\{topic="events",group="landing"\} 0$/m)
     for (const path of ['/v1/events', '/v1/dead-letters', '/v1/events/x']) {
       const answer = await request(worker.http, path)

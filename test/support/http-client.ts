@@ -109,6 +109,17 @@ export async function request(address: string, path: string, init: RequestInit =
 }
 
 /** `POST /v1/events`. */
+/** The metrics of a server, which a gateway in front of it has not. */
+export async function metricsOf({
+  http,
+  ownHttp = http,
+}: {
+  readonly http: string
+  readonly ownHttp?: string
+}): Promise<string> {
+  return (await request(ownHttp, '/metrics')).text
+}
+
 export function postEvents(
   address: string,
   body: NonNullable<RequestInit['body']>,

@@ -59,6 +59,11 @@ export class InProcessServer {
     return this.#gateway?.addresses.http ?? this.#addresses.http
   }
 
+  /** Of the server itself, whatever is in front of it. */
+  get ownHttp(): string {
+    return this.#addresses.http
+  }
+
   get grpc(): string {
     return this.#addresses.grpc ?? ''
   }

@@ -12,7 +12,7 @@ export function keyHandlers(keys: Keys): UntypedServiceImplementation {
     listKeys: unary(rpcs.list, (query) => keys.list(query)),
     revokeKey: unary(rpcs.revoke, ({ keyId }) => done(keys.revoke(keyId))),
     createTicket: unary(rpcs.createTicket, async ({ key, ...request }) =>
-      keys.createTicket(await grantOf(keys, key), request),
+      keys.createTicket((await keys.check(key)) ?? (await keys.checkSession(key)) ?? throwWrongKey(), request),
     ),
     createSession: unary(rpcs.createSession, async ({ key }) => (await keys.createSession(key)) ?? throwWrongKey()),
     checkKey: unary(rpcs.check, ({ key }) => grantOf(keys, key)),
