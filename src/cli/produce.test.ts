@@ -62,7 +62,7 @@ test('produce fails when an event was not accepted, and prints why', async (t) =
   const { code, stdout, stderr } = await produce(t, server, '5')
 
   assert.deepEqual(closingLine.exec(stdout)?.slice(1), ['2', '1', '2'])
-  assert.match(stderr, /^2 rejected as disk_full, the first: no room on the disk\n$/)
+  assert.match(stderr, /^2 rejected as disk_full, the first: no room on the disk \(id [\da-f-]{36}\)\n$/)
   assert.equal(code, 1)
 })
 
