@@ -17,7 +17,7 @@ export interface Caller {
   readonly grant: Grant
   /** As the caller may use it. */
   readonly pipeline: Pipeline
-  /** Of its key, if that has one. */
+  /** The rate of its key, if that has one. */
   readonly rate?: EventRate
 }
 

@@ -13,7 +13,7 @@ export function eventAt(offset: number, key: string, bytes: number): BufferedEve
   return new BufferedEvent(reader.bytes, reader.fields, 1_700_000_000_000_000, place, offset)
 }
 
-/** Of unknown size, before the event at this offset. */
+/** A gap of unknown size, before the event at this offset. */
 export function gapBefore(offset: number): LogGap {
   return { dropped: null, reason: 'lost', from: `${offset}-`, to: `-${offset}` }
 }

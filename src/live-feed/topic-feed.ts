@@ -17,7 +17,7 @@ import { encodeCursor } from './topic-cursor.ts'
 export interface FeedOptions {
   readonly topic: string
   readonly tail: LogTail
-  /** Of the events that wait for a subscriber. */
+  /** Bound for the bytes of the events that wait for a subscriber. */
   readonly subscriberMaxBytes: number
   readonly logger: Logger
   /** 0 <= random < 1. */

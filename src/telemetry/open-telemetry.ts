@@ -42,7 +42,7 @@ export const sdkPackages = [
 
 /** More links than the SDK keeps are not looked for. */
 const maxLinks = 128
-/** Of a message with many events so many contexts are read. */
+/** Max contexts that are read from a message with many events. */
 const maxContextsRead = 1000
 
 const sampledFlag = 1

@@ -21,7 +21,7 @@ export interface Work {
   readonly events: number
   /** When it is only one, and is known. */
   readonly event?: TracedEvent | undefined
-  /** Of a request. */
+  /** The id of the request that the span is about. */
   readonly requestId?: string
   /** The context of the call. */
   readonly parent?: TraceContext | undefined
@@ -46,7 +46,7 @@ export interface TracedEvent {
 }
 
 export interface Span {
-  /** Of this span: for all that is done because of it. */
+  /** The context of this span: for all that is done because of it. */
   readonly context: TraceContext
   /** Runs a function in which OpenTelemetry's API finds this span as the active one. */
   run<Result>(work: () => Result): Result

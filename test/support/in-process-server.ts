@@ -59,7 +59,7 @@ export class InProcessServer {
     return this.#gateway?.addresses.http ?? this.#addresses.http
   }
 
-  /** Of the server itself, whatever is in front of it. */
+  /** The HTTP address of the server itself, whatever is in front of it. */
   get ownHttp(): string {
     return this.#addresses.http
   }

@@ -41,9 +41,9 @@ export interface RequestAnswer {
   readonly stage: 'accepted' | 'started' | 'replied'
   /** Null before the reply. */
   readonly attempts: number | null
-  /** Of the reply; '' when it has none. */
+  /** The reply's; '' when it has none. */
   readonly content_type: string
-  /** Of the reply, as it came. */
+  /** The reply, as it came. */
   readonly text: string
 }
 

@@ -19,7 +19,7 @@ export function keyHandlers(keys: Keys): UntypedServiceImplementation {
   }
 }
 
-/** Of a key, a ticket or a session. */
+/** The grant of a key, a ticket or a session. Errors: `unauthenticated`. */
 async function grantOf(keys: Keys, text: string): Promise<Grant> {
   const grant = (await keys.check(text)) ?? (await keys.checkTicket(text)) ?? (await keys.checkSession(text))
   return grant ?? throwWrongKey()

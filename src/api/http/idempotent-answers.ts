@@ -19,7 +19,7 @@ export interface Answer {
 export interface KeyedRequest {
   /** Caller, route and key. */
   readonly id: string
-  /** Of all else that makes the request what it is. */
+  /** A digest of all else that makes the request what it is. */
   readonly fingerprint: string
 }
 

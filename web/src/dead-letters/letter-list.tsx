@@ -10,7 +10,7 @@ const linesBeyond = 12
 
 interface Listed {
   readonly letters: readonly DeadLetter[]
-  /** Of the filter, so that the way back leads to it. */
+  /** The query of the filter, so that the way back leads to it. */
   readonly query: string
   readonly hasMore: boolean
   /** The last line is near. */

@@ -8,7 +8,7 @@ import { mayDo, useSession } from '../session.ts'
 
 export const maxShownEvents = 2000
 const showEveryMs = 250
-/** Of what waits, only the newest will be shown. */
+/** Only the newest of what waits will be shown. */
 const maxWaiting = 2 * maxShownEvents
 const maxListedEvents = 50
 /** So many lines of large events would fill the memory of the tab; a line shows the beginning only. */
@@ -92,7 +92,7 @@ export function useTail(filter: TailFilter, round: number, isPaused: boolean): T
       if (came.length === 0 || isPaused) return
       waiting.current = []
       setProblem(null)
-      // Of more than are shown only the last are read.
+      // Only the last are read when there are more than are shown.
       const next = came.slice(-maxShownEvents).map((each) => lineOf(each, nextKey.current++))
       setLines((before) => [...next.toReversed(), ...before].slice(0, maxShownEvents))
     }, showEveryMs)

@@ -10,7 +10,7 @@ const RevokeWindow = lazy(() => import('./revoke-window.tsx'))
 
 interface Listed {
   readonly keys: readonly KeyDescription[]
-  /** Of the key of the session; null where none is needed. */
+  /** The name of the session's key; null where none is needed. */
   readonly ownName: string | null
 }
 

@@ -12,7 +12,7 @@ export const anyJson: Schema = {}
 const number: Schema = { type: 'number' }
 const seconds: Schema = { type: 'number', minimum: 0 }
 
-export const ref = (name: keyof typeof schemas): Schema => ({ $ref: `#/components/schemas/${name}` })
+export const ref = (name: keyof typeof schemas): Schema => named(name)
 export const listOf = (items: Schema): Schema => ({ type: 'array', items })
 export const orNull = (schema: Schema): Schema =>
   typeof schema.type === 'string' ? { ...schema, type: [schema.type, 'null'] } : { anyOf: [schema, { type: 'null' }] }
@@ -29,8 +29,10 @@ export function pageOf(name: string, items: Schema, more: Readonly<Record<string
   return object({ [name]: listOf(items), next_cursor: orNull(text), ...more })
 }
 
-/** A reference that `ref` cannot make before `schemas` is there. */
-const named = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` })
+/** As `ref`, inside of `schemas`, whose names cannot have a type that is made of them. */
+function named(name: string): Schema {
+  return { $ref: `#/components/schemas/${name}` }
+}
 
 const names: Schema = { type: 'object', additionalProperties: text }
 const lane = oneOf('low', 'normal', 'high')
